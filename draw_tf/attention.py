@@ -1,0 +1,161 @@
+"""Where the model looks and writes: windows of Gaussian filters, as pure functions.
+
+A window is a grid of n x n Gaussian filters laid over the image (paper section 3.2). It is
+separable, so two banks of n one-dimensional filters describe it: Fx over columns, Fy over rows.
+Letters in shapes: N images, H height, W width, C channels, n side of the grid. Every function
+takes float32 or float64 and keeps it. The matrix products of reading and writing are written as
+multiply and sum: so small, they are faster fused by the compiler than as batched products.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# A row of filter weights further than this from summing to anything is left unnormalised.
+MINIMUM_SUM = 1e-8
+
+
+class Window(NamedTuple):
+    """One attention window an image; in a trace each field has a leading axis of T steps.
+
+    gx, gy: centre, column and row, in pixels from the first pixel's centre. [N, 1]
+    delta: distance between neighbouring grid points in pixels. [N, 1]
+    sigma2: width of the filters, as the equations in use read it. [N, 1]
+    gamma: intensity. [N, 1]
+    Fx, Fy: the filters, each row summing to 1. [N, n, W], [N, n, H]
+    params: the five numbers as the dense layer gave them. [N, 5]
+    """
+
+    gx: tf.Tensor
+    gy: tf.Tensor
+    delta: tf.Tensor
+    sigma2: tf.Tensor
+    gamma: tf.Tensor
+    Fx: tf.Tensor
+    Fy: tf.Tensor
+    params: tf.Tensor
+
+
+def window_parameters(params, height, width, size, equations):
+    """Turns five free numbers an image into a window (the article's `attn_window`, paper eq. 21-24).
+
+    Args:
+      params: [N, 5]: g~x, g~y, log sigma2, log delta~, log gamma. At g~ = 0 the window is centred,
+        at log delta~ = 0 it spans the longer side of the image.
+      height, width: of the image in pixels.
+      size: n, side of the grid.
+      equations: "article" or "paper".
+
+    Returns:
+      gx, gy, sigma2, delta, gamma: [N, 1] each; gx, gy and delta in pixels.
+    """
+    gx_, gy_, log_sigma2, log_delta, log_gamma = tf.split(params, 5, axis=1)  # [N, 1] each
+    gx = (width + 1) / 2 * (gx_ + 1)  # [N, 1]
+    gy = (height + 1) / 2 * (gy_ + 1)  # [N, 1]
+    widest = (max(height, width) - 1) / max(size - 1, 1)
+    if equations == "paper":
+        gx, gy = gx - 1, gy - 1  # [N, 1]; the paper counts pixels from 1
+        delta = widest * tf.exp(log_delta)  # [N, 1]
+    else:
+        delta = widest / tf.exp(log_delta)  # [N, 1]; the listing divides
+    return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)
+
+
+def grid_offsets(size, equations, dtype=tf.float32):
+    """Distance of each grid point from the window's centre, in units of delta (paper eq. 19-20).
+
+    Under "article" the grid sits one delta towards the origin: the listing counts points from 0
+    in an equation that counts them from 1.
+
+    Returns:
+      [n].
+    """
+    middle = (size - 1) / 2 if equations == "paper" else size / 2 + 0.5
+    return tf.range(size, dtype=dtype) - middle  # [n]
+
+
+def _filters(centre, delta, sigma2, length, size, equations):
+    """One bank of filters along an axis of `length` pixels: [N, 1] each to [N, n, length]."""
+    mu = centre + grid_offsets(size, equations, centre.dtype) * delta  # [N, n]
+    pixel = tf.range(length, dtype=centre.dtype)  # [length]
+    distance = pixel - mu[:, :, tf.newaxis]  # [N, n, length]
+    sigma2 = sigma2[:, :, tf.newaxis]  # [N, 1, 1]
+    if equations == "paper":
+        exponent = tf.square(distance) / (2 * sigma2)  # [N, n, length]
+    else:
+        exponent = tf.square(distance / (2 * sigma2))  # [N, n, length]
+    weights = tf.exp(-exponent)  # [N, n, length]
+    total = tf.reduce_sum(weights, axis=2, keepdims=True)  # [N, n, 1]
+    return weights / tf.maximum(total, MINIMUM_SUM)  # [N, n, length]
+
+
+def filterbank(gx, gy, sigma2, delta, height, width, size, equations):
+    """The two banks of Gaussian filters of a window (the article's `filterbank`, paper eq. 25-26).
+
+    Args:
+      gx, gy, sigma2, delta: [N, 1] each, as `window_parameters` gives them.
+      height, width: of the image in pixels.
+      size: n, side of the grid.
+      equations: "article" or "paper".
+
+    Returns:
+      Fx [N, n, W] and Fy [N, n, H]. Each row sums to 1, or to less where a filter lies so far
+      off the image that its weights there sum to under MINIMUM_SUM.
+    """
+    return (_filters(gx, delta, sigma2, width, size, equations),
+            _filters(gy, delta, sigma2, height, size, equations))
+
+
+def read(image, Fx, Fy, gamma):
+    """A glimpse: gamma * Fy image Fx' for each channel (paper eq. 27).
+
+    Args:
+      image: [N, H, W, C].
+      Fx, Fy, gamma: [N, n, W], [N, n, H], [N, 1].
+
+    Returns:
+      [N, n, n, C].
+    """
+    rows = tf.reduce_sum(image[:, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
+                         axis=3)  # [N, H, n, C]
+    glimpse = tf.reduce_sum(rows[:, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
+                            axis=2)  # [N, n, n, C]
+    return glimpse * gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
+
+
+def write(patch, Fx, Fy, gamma):
+    """A stroke: 1/gamma * Fy' patch Fx for each channel (paper eq. 29).
+
+    Args:
+      patch: [N, n, n, C].
+      Fx, Fy, gamma: [N, n, W], [N, n, H], [N, 1].
+
+    Returns:
+      [N, H, W, C], to be added to the canvas.
+    """
+    patch = patch / gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
+    rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
+                         axis=2)  # [N, n, W, C]
+    return tf.reduce_sum(rows[:, :, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
+                         axis=1)  # [N, H, W, C]
+
+
+def window_box(window, size, equations):
+    """The rectangle around a window's grid points, for pictures.
+
+    Args:
+      window: a Window with fields of any leading shape [..., 1].
+      size: n, side of the grid.
+      equations: "article" or "paper".
+
+    Returns:
+      top, left, bottom, right and sigma, each [...], in pixels: the sides pass through the
+      outermost grid points; sigma is the standard deviation of the filters.
+    """
+    offsets = grid_offsets(size, equations).numpy()  # [n]
+    gx, gy, delta, sigma2 = (tf.squeeze(part, -1).numpy() for part in (
+        window.gx, window.gy, window.delta, window.sigma2))  # [...] each
+    # exp(-(d / 2 sigma2)^2) is a Gaussian of deviation sqrt(2) sigma2
+    sigma = sigma2**0.5 if equations == "paper" else sigma2 * 2**0.5  # [...]
+    first, last = offsets[0] * delta, offsets[-1] * delta  # [...] each
+    return gy + first, gx + first, gy + last, gx + last, sigma

@@ -1,0 +1,64 @@
+"""The bound on the log likelihood in nats, its two terms, and its importance-weighted sharpening.
+
+Letters in shapes: N images, T steps, Z latent variables, K samples an image.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def reconstruction_nats(images, logits):
+    """Bernoulli cross-entropy of images under the final canvas (article "Cost function", eq. 9).
+
+    Args:
+      images: [N, H, W, C] in [0, 1].
+      logits: [N, H, W, C], of any size: the sigmoid is never formed, so nothing rounds to log 0.
+
+    Returns:
+      [N], nats an image.
+    """
+    pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)  # [N, H, W, C]
+    return tf.reduce_sum(pixels, axis=(1, 2, 3))  # [N]
+
+
+def kl_nats(mu, logsigma):
+    """KL divergence of one step's posterior N(mu, sigma^2) from the prior N(0, 1) (paper eq. 10).
+
+    The listing subtracts T/2 a step where Z/2 is right; the two agree only because its T is its Z.
+
+    Args:
+      mu, logsigma: [N, Z].
+
+    Returns:
+      [N], nats an image.
+    """
+    terms = tf.square(mu) + tf.exp(2 * logsigma) - 2 * logsigma - 1  # [N, Z]
+    return 0.5 * tf.reduce_sum(terms, axis=1)  # [N]
+
+
+def log_prior_ratio(z, noise, logsigma):
+    """log p(z) - log q(z | image) of one step's sample z = mu + sigma * noise.
+
+    Args:
+      z, noise, logsigma: [N, Z].
+
+    Returns:
+      [N], nats an image.
+    """
+    # the two Gaussians' constants cancel, and (z - mu) / sigma is the noise
+    terms = 0.5 * (tf.square(noise) - tf.square(z)) + logsigma  # [N, Z]
+    return tf.reduce_sum(terms, axis=1)  # [N]
+
+
+def importance_weighted_nats(log_weights):
+    """The importance-weighted bound on -log p(image) (Burda et al. 2016, eq. 8).
+
+    Args:
+      log_weights: [K, N], log p(image, z) - log q(z | image) of K samples z an image, in nats.
+
+    Returns:
+      [N], nats an image: the bound itself at K = 1, and -log p(image) as K grows.
+    """
+    samples = log_weights.shape[0]
+    return math.log(samples) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
