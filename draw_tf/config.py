@@ -9,6 +9,8 @@ import json
 import math
 import os
 
+from draw_tf.errors import ConfigError
+
 DATASETS = ("digits", "mnist", "fashion_mnist", "binarized_mnist")
 BINARIZE = ("none", "static", "dynamic")
 
@@ -19,7 +21,7 @@ def _field(default, help_text, choices=None):
 
 def _require(condition, name, value, rule):
     if not condition:
-        raise ValueError(f"{name} must be {rule}, got {value!r}")
+        raise ConfigError(f"{name} must be {rule}, got {value!r}")
 
 
 def _check_choices(config):
@@ -51,7 +53,7 @@ class DRAWConfig:
     """What the model is. The defaults are the article's.
 
     Raises:
-      ValueError: a field is out of its range; the message names the field and its value.
+      ConfigError: a field is out of its range; the message names the field and its value.
     """
 
     image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
@@ -91,7 +93,7 @@ class TrainConfig:
     """How the model is trained. The defaults are the article's where it gives a value.
 
     Raises:
-      ValueError: a field is out of its range; the message names the field and its value.
+      ConfigError: a field is out of its range; the message names the field and its value.
     """
 
     dataset: str = _field("digits", "what to train on", DATASETS)
@@ -112,8 +114,8 @@ class TrainConfig:
                                   "which is then what is evaluated and drawn from; 0 is off")
     seed: int = _field(0, "of the initial weights, the data order and the noise")
     jit_compile: str = _field("auto", "compile with XLA; auto does", ("auto", "true", "false"))
-    unroll: int = _field(0, "steps unrolled in the compiled program, a loop over such pieces "
-                         "being the rest; 0 picks for this device")
+    unroll: str = _field("auto", "glimpses unrolled in the compiled program, the rest being a "
+                         "loop over such pieces: a number; auto picks for this device")
     steps_per_call: int = _field(8, "training steps between two returns to Python")
     log_every: int = _field(100, "steps between lines of the log")
     eval_every: int = _field(1000, "steps between evaluations on held-out images")
@@ -126,7 +128,9 @@ class TrainConfig:
         _check_choices(self)
         _check_integers(self, 1, ("batch_size", "train_steps", "steps_per_call", "log_every",
                                   "eval_every", "save_every", "image_every"))
-        _check_integers(self, 0, ("seed", "warmup_steps", "unroll"))
+        _check_integers(self, 0, ("seed", "warmup_steps"))
+        _require(self.unroll == "auto" or (self.unroll.isdecimal() and int(self.unroll) > 0),
+                 "unroll", self.unroll, "auto or a whole number of at least 1")
         _require(self.seed < 2**31, "seed", self.seed, "below 2147483648")
         _check_number(self, "learning_rate", 0, low_included=False)
         _check_number(self, "final_learning_rate", 0)
@@ -153,16 +157,16 @@ def config_from_dict(content):
     """Both settings from the dictionary of `config_to_dict`.
 
     Raises:
-      ValueError: a part or a field is missing, unknown, or out of its range.
+      ConfigError: a part or a field is missing, unknown, or out of its range.
     """
     configs = []
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
-            raise ValueError(f"the configuration has no part named {part!r}")
+            raise ConfigError(f"the configuration has no part named {part!r}")
         known = {field.name for field in dataclasses.fields(config_class)}
         unknown = sorted(set(content[part]) - known)
         if unknown:
-            raise ValueError(f"the configuration's part {part!r} has an unknown field: "
-                             f"{unknown[0]!r}")
+            raise ConfigError(f"the configuration's part {part!r} has an unknown field: "
+                              f"{unknown[0]!r}")
         configs.append(config_class(**content[part]))
     return tuple(configs)

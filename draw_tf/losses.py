@@ -62,3 +62,32 @@ def importance_weighted_nats(log_weights):
     """
     samples = log_weights.shape[0]
     return math.log(samples) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
+
+
+def batch_means(recon_nats, kl_nats, weights=None):
+    """The mean over a batch, the only place where one is taken.
+
+    Args:
+      recon_nats: [N], nats an image.
+      kl_nats: [T, N], nats an image and step.
+      weights: [N] for a weighted mean, or None.
+
+    Returns:
+      [1 + T]: the mean of recon_nats, and of each step's kl_nats.
+    """
+    terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
+    if weights is None:
+        return tf.reduce_mean(terms, axis=1)  # [1 + T]
+    return tf.linalg.matvec(terms, weights) / tf.reduce_sum(weights)  # [1 + T]
+
+
+def report(means):
+    """`batch_means` as a dictionary of named numbers, in nats an image.
+
+    Returns:
+      bound_nats = recon_nats + kl_nats, the three of them, and kl_step_nats, a list of T.
+    """
+    recon_nats, *kl_step_nats = (float(mean) for mean in means)
+    kl_nats = sum(kl_step_nats)
+    return {"bound_nats": recon_nats + kl_nats, "recon_nats": recon_nats, "kl_nats": kl_nats,
+            "kl_step_nats": kl_step_nats}

@@ -1,0 +1,186 @@
+"""A run's folder: its settings beside its weights, saved, resumed, and loaded again.
+
+A workdir holds `config.json` and either `checkpoints/` (a run of `train.py`, with the optimizer
+and the step) or `weights.npz` (weights alone, as those that ship with the package).
+"""
+
+import json
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf.config import config_from_dict, config_to_dict, write_json
+from draw_tf.errors import WorkdirError
+from draw_tf.model import DRAW
+
+CONFIG = "config.json"
+FOLDER = "checkpoints"
+WEIGHTS = "weights.npz"
+PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
+
+
+def read_config(workdir):
+    """The settings of a run.
+
+    Returns:
+      DRAWConfig and TrainConfig.
+
+    Raises:
+      WorkdirError: the workdir or its config.json is not there or can not be read.
+    """
+    path = pathlib.Path(workdir) / CONFIG
+    if not path.is_file():
+        raise WorkdirError(f"--workdir={workdir} holds no {CONFIG}, so it is no run of train.py")
+    try:
+        return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise WorkdirError(f"{path} can not be used: {error}") from error
+
+
+def prepare_workdir(workdir, model_config, train_config):
+    """Makes the workdir, or checks that the run in it is of the same architecture.
+
+    The training settings of a resumed run may differ; the new ones are written down.
+
+    Returns:
+      The names of the training settings that differ from those of the run so far.
+
+    Raises:
+      WorkdirError: it can not be written, or holds a run of another architecture.
+    """
+    workdir = pathlib.Path(workdir)
+    changed = []
+    if (workdir / CONFIG).exists():
+        model_before, train_before = read_config(workdir)
+        before, now = (config_to_dict(*configs) for configs in (
+            (model_before, train_before), (model_config, train_config)))
+        for name, value in now["model"].items():
+            if before["model"][name] != value:
+                raise WorkdirError(f"--workdir={workdir} holds a run with {name}="
+                                   f"{before['model'][name]}, not {value}: give this run another "
+                                   f"--workdir or the same {name}")
+        changed = [name for name, value in now["train"].items() if before["train"][name] != value]
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / CONFIG, config_to_dict(model_config, train_config))
+    except OSError as error:
+        raise WorkdirError(f"--workdir={workdir} can not be written: {error.strerror}") from error
+    return changed
+
+
+def latest(workdir):
+    """The path prefix of a run's newest checkpoint, or None."""
+    return tf.train.latest_checkpoint(os.path.join(workdir, FOLDER))
+
+
+def restore(checkpoint, path):
+    """Reads the checkpoint at `path` into the objects of a tf.train.Checkpoint.
+
+    Raises:
+      WorkdirError: it is damaged, or holds something else.
+    """
+    try:
+        return checkpoint.restore(path).expect_partial()
+    except (tf.errors.OpError, ValueError, AssertionError, SystemError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorkdirError(f"the checkpoint {path} can not be read, it may be cut short: remove "
+                           f"its files to go on from an earlier one ({reason})") from error
+
+
+def named_weights(model):
+    """A model's weights as a dictionary from name to variable, such as "encoder/kernel"."""
+    layers = {"encoder": model.lstm_enc, "decoder": model.lstm_dec, "mu": model.mu_layer,
+              "sigma": model.logsigma_layer, "writeW": model.patch_layer, **model.window_layers}
+    named = {f"{name}/{variable.name}": variable
+             for name, layer in layers.items() for variable in layer.weights}
+    return {**named, **{f"first/{name}": variable for name, variable in model.first.items()}}
+
+
+def assign_weights(model, weights):
+    """Sets every weight of a model from a mapping of name to array.
+
+    Raises:
+      ValueError: a weight is missing, unknown or of another shape; the message names it.
+    """
+    variables = named_weights(model)
+    for name in sorted(set(variables) ^ set(weights)):
+        problem = "missing" if name in variables else "not one of this model's"
+        raise ValueError(f"the weight {name!r} is {problem}")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != weights[name].shape:
+            raise ValueError(f"the weight {name!r} must have shape {tuple(variable.shape)}, "
+                             f"got {weights[name].shape}")
+    for name, variable in variables.items():
+        variable.assign(weights[name].astype(np.float32))
+
+
+def save_weights(model, path, dtype=np.float32):
+    """Writes a model's weights as an .npz, without pickle; see `named_weights` for the names."""
+    partial = f"{path}.partial"
+    with open(partial, "wb") as file:
+        np.savez_compressed(file, **{name: variable.numpy().astype(dtype)
+                                     for name, variable in named_weights(model).items()})
+    os.replace(partial, path)
+
+
+def pretrained():
+    """The names of the weights that ship with the package, the best last."""
+    found = [path.name for path in PRETRAINED.glob("*") if (path / WEIGHTS).is_file()]
+    return sorted(found, key=lambda name: (PRETRAINED / name / "rank").read_text())
+
+
+def resolve(workdir):
+    """The folder that a workdir or the name of weights that ship stands for.
+
+    Raises:
+      WorkdirError: there is no such folder or name.
+    """
+    path = pathlib.Path(workdir)
+    if path.is_dir():
+        return path
+    if str(workdir) in pretrained():
+        return PRETRAINED / str(workdir)
+    raise WorkdirError(f"--workdir={workdir} is neither a folder nor one of the weights that "
+                       f"ship: {', '.join(pretrained())}")
+
+
+def load(workdir):
+    """The trained model of a run, or of weights that ship.
+
+    Where the run averages its weights (`average_decay`), the averaged ones are loaded.
+
+    Args:
+      workdir: the run's folder, or a name that `pretrained` lists.
+
+    Returns:
+      DRAW.
+
+    Raises:
+      WorkdirError: there is none, or it can not be read; the message is one sentence.
+    """
+    return load_with_step(workdir)[0]
+
+
+def load_with_step(workdir):
+    """`load`, and the training step the weights are of (None where not known)."""
+    workdir = resolve(workdir)
+    model_config, train_config = read_config(workdir)
+    model = DRAW(model_config)
+    weights = workdir / WEIGHTS
+    if weights.is_file():
+        try:
+            with np.load(weights, allow_pickle=False) as arrays:
+                assign_weights(model, dict(arrays))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise WorkdirError(f"{weights} can not be read: {error}") from error
+        return model, None
+    path = latest(workdir)
+    if path is None:
+        raise WorkdirError(f"--workdir={workdir} holds no checkpoint yet")
+    step = tf.Variable(0, dtype=tf.int64)
+    name = "average" if train_config.average_decay else "model"
+    restore(tf.train.Checkpoint(step=step, **{name: model}), path)
+    return model, int(step)

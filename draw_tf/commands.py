@@ -1,0 +1,24 @@
+"""How every command ends: quietly, or with one sentence and exit status 1."""
+
+import os
+import sys
+
+from absl import app
+
+from draw_tf.errors import DRAWError
+
+
+def run(main):
+    """Runs a command's `main` under absl; errors meant for the user are told without traceback."""
+
+    def told(argv):
+        try:
+            if len(argv) > 1:
+                raise DRAWError(f"unexpected argument {argv[1]!r}: every setting is a --flag=value")
+            return main(argv)
+        except DRAWError as error:
+            name = os.path.basename(sys.argv[0])
+            print(f"{name}: {error}", file=sys.stderr)
+            return 1
+
+    app.run(told)

@@ -1,0 +1,288 @@
+"""A name and a split in, batches of float images out.
+
+A split is held in memory as `Images`, in the compact number type it came in. A training batch is
+computed from its step number alone: position p = step * batch_size + i of the endless stream holds
+image p mod M of epoch p div M's own shuffle, and the draws of dynamic binarization belong to
+positions too. So there is no iterator state to save, resuming is exact, and devices that share a
+batch see what one device would.
+"""
+
+import dataclasses
+import importlib.resources
+import math
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf.config import BINARIZE, DATASETS
+from draw_tf.download import read_split
+from draw_tf.errors import ConfigError
+
+# What each split is in TensorFlow Datasets' terms, or in the file of digits.
+_HOLD_OUT_LAST = {"train": "train[:50000]", "validation": "train[50000:]", "test": "test"}
+_SPLITS = {
+    "digits": {"train": "train", "test": "test"},
+    "mnist": _HOLD_OUT_LAST,
+    "fashion_mnist": _HOLD_OUT_LAST,
+    "binarized_mnist": {"train": "train", "validation": "validation", "test": "test"},
+}
+_CHUNK = 8  # steps prepared at once: four times as fast as one by one
+_PHILOX = 1  # the number of this algorithm among TensorFlow's generators
+_ORDER, _DYNAMIC, _STATIC = range(3)  # streams of random numbers under one key
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Images:
+    """One split in memory.
+
+    Attributes:
+      pixels: array [M, H, W, C] of any number type, in [0, scale].
+      scale: what a pixel is divided by to lie in [0, 1]: 255 for grey levels, 1 for pixels that
+        are 0 or 1 or already fractions.
+      name: of the data set; with `split` it fixes the draw of static binarization.
+      split: "train", "validation" or "test".
+
+    Raises:
+      ConfigError: `pixels` is empty, not [M, H, W, C], or not in [0, scale].
+    """
+
+    pixels: np.ndarray
+    scale: float
+    name: str = "arrays"
+    split: str = "train"
+
+    def __post_init__(self):
+        if self.pixels.ndim != 4 or not self.pixels.size:
+            raise ConfigError(f"pixels of {self} must be [M, H, W, C], got shape "
+                             f"{self.pixels.shape}")
+        low, high = self.pixels.min(), self.pixels.max()
+        if not (low >= 0 and high <= self.scale):  # NaN too
+            raise ConfigError(f"pixels of {self} must be in [0, {self.scale}], got [{low}, {high}]")
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __str__(self):
+        return f"{self.name}/{self.split}"
+
+    @property
+    def shape(self):
+        """The shape (H, W, C) of one image."""
+        return self.pixels.shape[1:]
+
+    def floats(self, indices=slice(None)):
+        """Some images, or all, as float32 [K, H, W, C] in [0, 1], for showing; never binarized."""
+        return self.pixels[indices].astype(np.float32) / np.float32(self.scale)
+
+    def binarized(self):
+        """One Bernoulli draw of each image for ever: `Images` of pixels uint8 {0, 1}.
+
+        It depends on name, split and index, not on a training seed: runs can be compared.
+        """
+        key = zlib.crc32(str(self).encode())
+        pixels = np.empty(self.pixels.shape, np.uint8)  # [M, H, W, C]
+        with tf.device("CPU:0"):  # the same numbers on every machine
+            for first in range(0, len(self), 1000):  # bounds the memory for draws
+                grey = self.floats(slice(first, first + 1000))  # [<=1000, H, W, C]
+                pixels[first:first + 1000] = _uniform(key, _STATIC, first, *grey.shape) < grey
+        return dataclasses.replace(self, pixels=pixels, scale=1)
+
+
+def evaluation_split(name):
+    """The split to watch during training: "validation", or "test" where there is no other."""
+    return "validation" if "validation" in _splits(name) else "test"
+
+
+def load(name, split, data_dir=None):
+    """Loads one split of a data set into memory, in an order that never changes.
+
+    MNIST and Fashion-MNIST have no validation split of their own: "train" is the first 50,000 of
+    their training images and "validation" the last 10,000. The digits that ship have "train"
+    (4,500) and "test" (500) only. Both come from MNIST's training images, so a model trained on
+    MNIST has seen most of them; MNIST's test split has none.
+
+    Args:
+      name: one of `DATASETS`. All but "digits" come through TensorFlow Datasets, which downloads
+        them once.
+      split: "train", "validation" or "test".
+      data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
+
+    Returns:
+      `Images` of uint8 [M, 28, 28, 1]: grey levels 0..255, or 0 and 1 of binarized_mnist.
+
+    Raises:
+      ConfigError: there is no such data set or split.
+      DataError: the data set is not in `data_dir` and can not be downloaded.
+    """
+    splits = _splits(name)
+    if split not in splits:
+        raise ConfigError(f"dataset {name} has no split {split!r}, only {', '.join(splits)}")
+    if name == "digits":
+        path = importlib.resources.files("draw_tf").joinpath("digits.npz")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            pixels = arrays[split]  # [M, 28, 28, 1]
+    else:
+        pixels = read_split(name, splits[split], data_dir)  # [M, 28, 28, 1]
+    return Images(pixels, 1 if name == "binarized_mnist" else 255, name, split)
+
+
+def check_batch(images, batch_size, num_shards=1):
+    """Raises ConfigError unless `batch_size` fits the number of images and of shards."""
+    if batch_size > len(images):
+        raise ConfigError(f"batch_size {batch_size} is more than the {len(images)} images of "
+                         f"{images}")
+    if batch_size % num_shards:
+        raise ConfigError(f"batch_size {batch_size} can not be divided by {num_shards} devices")
+
+
+def train_dataset(images, *, batch_size, seed, start_step=0, binarize="none", num_shards=1,
+                  shards=None):
+    """The endless stream of training batches from `start_step` on.
+
+    Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
+    epoch and the start of the next. A step's batch depends on `images`, `batch_size`, `seed`,
+    `binarize` and the step's number, and on nothing else.
+
+    Args:
+      images: the `Images` to train on.
+      batch_size: N, images a step over all shards.
+      seed: whole number in [0, 2**31).
+      start_step: number of the first step; that many were trained before.
+      binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
+        each time an image is seen.
+      num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
+      shards: which of them this pipeline yields, one after the other for the same step; None is
+        all. A worker among several gives those of its own replicas.
+
+    Returns:
+      A `tf.data.Dataset` of float32 [N/R, H, W, C] in [0, 1].
+
+    Raises:
+      ConfigError: an argument is out of its range; the message names it.
+    """
+    _check_whole(0, seed=seed, start_step=start_step)
+    _check_whole(1, batch_size=batch_size, num_shards=num_shards)
+    check_batch(images, batch_size, num_shards)
+    shards = list(range(num_shards) if shards is None else shards)
+    if not shards or not set(shards) <= set(range(num_shards)):
+        raise ConfigError(f"shards must be among 0..{num_shards - 1}, got {shards}")
+
+    images = _binarized(images, binarize, "static")
+    rows = batch_size // num_shards
+    with tf.device("CPU:0"):  # where the input pipeline runs
+        pixels = tf.constant(images.pixels)  # [M, H, W, C]
+
+    def chunk(number):
+        """The batches of a few steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
+        steps = start_step + number * _CHUNK + tf.range(_CHUNK, dtype=tf.int64)  # [CHUNK]
+        first = steps[:, tf.newaxis] * batch_size + tf.constant(shards, tf.int64) * rows
+        first = tf.reshape(first, [-1])  # [CHUNK * S], position of each batch's first image
+        positions = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)  # [CHUNK * S, rows]
+        indices = _shuffled(positions, len(images), seed)  # [CHUNK * S, rows]
+        batches = tf.cast(tf.gather(pixels, indices), tf.float32) / images.scale
+        if binarize == "dynamic":
+            draws = tf.stack([_uniform(seed, _DYNAMIC, position, rows, *images.shape)
+                              for position in tf.unstack(first)])  # [CHUNK * S, rows, H, W, C]
+            batches = tf.cast(draws < batches, tf.float32)
+        return batches
+
+    # One thread keeps far ahead of training; more would only take its cores.
+    dataset = tf.data.Dataset.counter().map(chunk).unbatch()
+    return dataset.prefetch(2 * _CHUNK * len(shards)).with_options(_options())
+
+
+def eval_dataset(images, batch_size, binarize="none"):
+    """Every image once, in order, in batches of one shape.
+
+    Args:
+      images: the `Images` to evaluate on.
+      batch_size: N.
+      binarize: as in training, except that "dynamic" too means the fixed draw of
+        `Images.binarized`, so that every evaluation is of the same images.
+
+    Returns:
+      A `tf.data.Dataset` of pairs: float32 [N, H, W, C] in [0, 1], and weights float32 [N], 1 for
+      an image and 0 for the blank ones that fill the last batch.
+
+    Raises:
+      ConfigError: an argument is out of its range; the message names it.
+    """
+    _check_whole(1, batch_size=batch_size)
+    images = _binarized(images, binarize, "static", "dynamic")
+    with tf.device("CPU:0"):
+        pixels = tf.constant(images.pixels)  # [M, H, W, C]
+
+    def element(number):
+        indices = number * batch_size + tf.range(batch_size, dtype=tf.int64)  # [N]
+        weights = tf.cast(indices < len(images), tf.float32)  # [N]
+        batch = tf.gather(pixels, tf.minimum(indices, len(images) - 1))  # [N, H, W, C]
+        batch = tf.cast(batch, tf.float32) / images.scale
+        return batch * weights[:, tf.newaxis, tf.newaxis, tf.newaxis], weights
+
+    dataset = tf.data.Dataset.range(math.ceil(len(images) / batch_size)).map(element)
+    return dataset.prefetch(2).with_options(_options())
+
+
+def _shuffled(positions, count, seed):
+    """Which of `count` images stands at each position of the stream, int64, shaped the same.
+
+    Four rounds of mixing, all that `tf.random.experimental.index_shuffle` does, are too few: its
+    orders of 50,000 images under seeds (0, 0) and (0, 1) have a correlation of 0.75. Hence eight
+    here, and epochs' seeds that come from the random generator.
+    """
+    epochs = positions // count
+    first, last = tf.reduce_min(epochs), tf.reduce_max(epochs)
+    keys = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=tf.stack([last - first + 1, 4]), key=_uint64([seed]),
+        counter=_uint64([first, _ORDER]), alg=_PHILOX, dtype=tf.uint32)[:, :3]  # [epochs, 3]
+    keys = tf.gather(keys, epochs - first)  # [..., 3]
+    indices = tf.raw_ops.RandomIndexShuffle(
+        index=tf.reshape(positions % count, [-1]), seed=tf.reshape(keys, [-1, 3]),
+        max_index=tf.constant(count - 1, tf.int64), rounds=8)
+    return tf.reshape(indices, positions.shape)
+
+
+def _uniform(key, stream, first, count, *shape):
+    """Draws in [0, 1) for images `first` to `first + count - 1`, float32 [count, *shape].
+
+    The generator makes four numbers of each value of its counter, and an image owns a whole number
+    of these values: its draws depend on key, stream and position, not on what is drawn with it.
+    """
+    size = math.prod(shape)
+    values = math.ceil(size / 4)
+    draws = tf.raw_ops.StatelessRandomUniformV2(
+        shape=[count, 4 * values], key=_uint64([key]), counter=_uint64([first * values, stream]),
+        alg=_PHILOX, dtype=tf.float32)  # [count, 4 * values]
+    return tf.reshape(draws[:, :size], [count, *shape])
+
+
+def _uint64(numbers):
+    return tf.cast(tf.stack([tf.cast(number, tf.int64) for number in numbers]), tf.uint64)
+
+
+def _options():
+    options = tf.data.Options()
+    # A pipeline knows its own shards: a distribution strategy must not divide it again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options
+
+
+def _binarized(images, binarize, *modes):
+    """`images` after their fixed draw if `binarize` is one of `modes`, else as they are."""
+    if binarize not in BINARIZE:
+        raise ConfigError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
+    return images.binarized() if binarize in modes else images
+
+
+def _check_whole(low, **values):
+    for name, value in values.items():
+        if not isinstance(value, (int, np.integer)) or not low <= value < 2**31:
+            raise ConfigError(f"{name} must be a whole number from {low} to {2**31 - 1}, "
+                             f"got {value!r}")
+
+
+def _splits(name):
+    if name not in _SPLITS:
+        raise ConfigError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}")
+    return _SPLITS[name]

@@ -1,0 +1,21 @@
+"""Errors whose message is one sentence for whoever typed the command."""
+
+
+class DRAWError(Exception):
+    """Base of the errors that commands tell without a traceback."""
+
+
+class ConfigError(DRAWError, ValueError):
+    """A setting is out of its range, or does not fit another; names it and its value."""
+
+
+class DataError(DRAWError, RuntimeError):
+    """A data set is neither on this machine nor can be downloaded."""
+
+
+class WorkdirError(DRAWError, RuntimeError):
+    """A workdir can not be used."""
+
+
+class TrainingError(DRAWError, RuntimeError):
+    """Training can not go on."""

