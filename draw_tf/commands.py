@@ -4,6 +4,7 @@ import os
 import sys
 
 from absl import app
+from absl import logging
 
 from draw_tf.errors import DRAWError
 
@@ -12,6 +13,7 @@ def run(main):
     """Runs a command's `main` under absl; errors meant for the user are told without traceback."""
 
     def told(argv):
+        logging.set_verbosity(logging.WARNING)  # TensorFlow tells of its routine through absl
         try:
             if len(argv) > 1:
                 raise DRAWError(f"unexpected argument {argv[1]!r}: every setting is a --flag=value")

@@ -129,8 +129,9 @@ class TrainConfig:
         _check_integers(self, 1, ("batch_size", "train_steps", "steps_per_call", "log_every",
                                   "eval_every", "save_every", "image_every"))
         _check_integers(self, 0, ("seed", "warmup_steps"))
-        _require(self.unroll == "auto" or (self.unroll.isdecimal() and int(self.unroll) > 0),
-                 "unroll", self.unroll, "auto or a whole number of at least 1")
+        number = isinstance(self.unroll, str) and self.unroll.isdecimal() and int(self.unroll) > 0
+        _require(self.unroll == "auto" or number, "unroll", self.unroll,
+                 "auto or a whole number of at least 1")
         _require(self.seed < 2**31, "seed", self.seed, "below 2147483648")
         _check_number(self, "learning_rate", 0, low_included=False)
         _check_number(self, "final_learning_rate", 0)

@@ -19,3 +19,7 @@ class WorkdirError(DRAWError, RuntimeError):
 
 class TrainingError(DRAWError, RuntimeError):
     """Training can not go on."""
+
+
+class MissingPackageError(DRAWError, ImportError):
+    """A package that only some commands need is not installed."""

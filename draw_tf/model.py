@@ -5,14 +5,14 @@ size, n side of an attention grid. Images lie in [0, 1]; a canvas holds logits.
 """
 
 import dataclasses
-from typing import Any, NamedTuple, Optional
-
 import keras
 import tensorflow as tf
 
 from draw_tf import attention
 from draw_tf import losses
 from draw_tf.config import DRAWConfig
+from draw_tf.layers import LSTMCell, dense, heads
+from draw_tf.records import DRAWOutput, Generation, Glimpse, State, Stroke, Trace
 from draw_tf.scan import scan
 
 # Up to here a whole unroll compiles in seconds and runs fastest; beyond it, pieces do.
@@ -20,94 +20,11 @@ WHOLE_UNROLL = 16
 PIECE = {"CPU": 4, "GPU": 8}
 
 
-class State(NamedTuple):
-    """What one step hands to the next."""
-
-    encoder: list  # h and c of the encoder's LSTM, [N, D] each
-    decoder: list  # h and c of the decoder's LSTM, [N, D] each
-    canvas: tf.Tensor  # [N, H, W, C], logits
-
-
-class Stroke(NamedTuple):
-    """The second half of a step: what was written, and how."""
-
-    h_dec: tf.Tensor  # [N, D]
-    c_dec: tf.Tensor  # [N, D]
-    w: tf.Tensor  # [N, n, n, C], the patch; [N, H, W, C] without write attention
-    write: Any  # attention.Window, or () without write attention
-    canvases: tf.Tensor  # [N, H, W, C], logits after the stroke
-
-
-class Glimpse(NamedTuple):
-    """The first half of a step: what was read, and the latent variables made of it."""
-
-    r: tf.Tensor  # [N, 2 n n C], or [N, 2 H W C] without read attention
-    read: Any  # attention.Window, or () without read attention
-    h_enc: tf.Tensor  # [N, D]
-    c_enc: tf.Tensor  # [N, D]
-    mu: tf.Tensor  # [N, Z]
-    logsigma: tf.Tensor  # [N, Z]
-    sigma: tf.Tensor  # [N, Z]
-    z: tf.Tensor  # [N, Z]
-    kl_nats: tf.Tensor  # [N]
-
-
-class Generation(NamedTuple):
-    """Every step of drawing from the prior; each field as in Stroke with a leading axis of T."""
-
-    h_dec: tf.Tensor
-    c_dec: tf.Tensor
-    w: tf.Tensor
-    write: Optional[attention.Window]
-    canvases: tf.Tensor  # [T, N, H, W, C]
-
-
-class Trace(NamedTuple):
-    """Every step of a pass; each field as in Glimpse and Stroke with a leading axis of T."""
-
-    r: tf.Tensor
-    read: Optional[attention.Window]
-    h_enc: tf.Tensor
-    c_enc: tf.Tensor
-    mu: tf.Tensor
-    logsigma: tf.Tensor
-    sigma: tf.Tensor
-    z: tf.Tensor
-    kl_nats: tf.Tensor  # [T, N]
-    h_dec: tf.Tensor
-    c_dec: tf.Tensor
-    w: tf.Tensor
-    write: Optional[attention.Window]
-    canvases: tf.Tensor  # [T, N, H, W, C]
-
-
-class DRAWOutput(NamedTuple):
-    """A pass: the last canvas, and the cost of the latent variables in nats."""
-
-    logits: tf.Tensor  # [N, H, W, C]
-    kl_nats: tf.Tensor  # [T, N]
-
-
 def auto_unroll(glimpses):
     """Steps to unroll on this machine: all of up to 16, else 4 to a piece on a CPU, 8 on a GPU."""
     if glimpses <= WHOLE_UNROLL:
         return glimpses
     return PIECE["GPU" if tf.config.list_physical_devices("GPU") else "CPU"]
-
-
-def _dense(units, name):
-    """The listing's `dense`: weights N(0, 0.02), biases zero."""
-    return keras.layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(
-        stddev=0.02), name=name)
-
-
-def _lstm_cell(units, inputs, name):
-    """An LSTM cell that starts as TensorFlow 1's: Glorot over the joined [input, h]."""
-    limit = (6 / (inputs + units + 4 * units)) ** 0.5
-    uniform = [keras.initializers.RandomUniform(-limit, limit) for _ in range(2)]
-    return keras.layers.LSTMCell(units, kernel_initializer=uniform[0],
-                                 recurrent_initializer=uniform[1], unit_forget_bias=True,
-                                 name=name)
 
 
 class DRAW(keras.Model):
@@ -128,22 +45,18 @@ class DRAW(keras.Model):
         read = 2 * channels * config.read_size**2 if config.read_attention else 2 * pixels
         patch = channels * config.write_size**2 if config.write_attention else pixels
 
-        self.lstm_enc = _lstm_cell(config.hidden_size, read + config.hidden_size, "encoder")
-        self.lstm_dec = _lstm_cell(config.hidden_size, config.latent_size, "decoder")
-        self.mu_layer = _dense(config.latent_size, "mu")
-        self.logsigma_layer = _dense(config.latent_size, "sigma")
-        self.patch_layer = _dense(patch, "writeW")
+        hidden = config.hidden_size
+        # built at once, so that a new model has its weights before its first call
+        self.lstm_enc = LSTMCell(read + hidden, hidden, "encoder")
+        self.lstm_dec = LSTMCell(config.latent_size, hidden, "decoder")
+        self.mu_layer = dense(hidden, config.latent_size, "mu")
+        self.logsigma_layer = dense(hidden, config.latent_size, "sigma")
+        self.patch_layer = dense(hidden, patch, "writeW")
         self.window_layers = {}
         if config.read_attention:
-            self.window_layers["read"] = _dense(5, "read")
+            self.window_layers["read"] = dense(hidden, 5, "read")
         if config.write_attention:
-            self.window_layers["write"] = _dense(5, "write")
-        # built here, so that a new model has its weights and loads others before its first call
-        self.lstm_enc.build((None, read + config.hidden_size))
-        self.lstm_dec.build((None, config.latent_size))
-        for layer in (self.mu_layer, self.logsigma_layer, self.patch_layer,
-                      *self.window_layers.values()):
-            layer.build((None, config.hidden_size))
+            self.window_layers["write"] = dense(hidden, 5, "write")
         self.first = {}
         if config.equations == "paper":
             for name in ("encoder_h", "encoder_c", "decoder_h", "decoder_c"):
@@ -151,6 +64,11 @@ class DRAW(keras.Model):
                                                    initializer="zeros")
             self.first["canvas"] = self.add_weight(shape=config.image_shape, name="canvas",
                                                    initializer="zeros")
+        # tf.train.Checkpoint finds what is an attribute, and not what is in a dictionary of Keras
+        for scope, layer in self.window_layers.items():
+            setattr(self, f"{scope}_window", layer)
+        for name, weight in self.first.items():
+            setattr(self, f"first_{name}", weight)
         self.trackers = [keras.metrics.Mean(name=name) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
         self.built = True
@@ -175,8 +93,7 @@ class DRAW(keras.Model):
           mu, logsigma, sigma: [N, Z] each; and the next state.
         """
         hidden_layer, next_state = self.lstm_enc(image, prev_state)  # [N, D]
-        mu = self.mu_layer(hidden_layer)  # [N, Z]
-        logsigma = self.logsigma_layer(hidden_layer)  # [N, Z]
+        mu, logsigma = heads(hidden_layer, self.mu_layer, self.logsigma_layer)  # [N, Z] each
         return mu, logsigma, tf.exp(logsigma), next_state
 
     def sample(self, mu, sigma, distrib):

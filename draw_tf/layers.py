@@ -1,0 +1,57 @@
+"""The layers of the listing: its dense layer and its LSTM cell, and how they start."""
+
+import keras
+import tensorflow as tf
+
+
+def dense(inputs, units, name):
+    """The listing's `dense`, built: weights from N(0, 0.02^2), biases zero."""
+    layer = keras.layers.Dense(
+        units, kernel_initializer=keras.initializers.RandomNormal(stddev=0.02), name=name)
+    layer.build((None, inputs))
+    return layer
+
+
+def heads(x, *layers):
+    """Several dense layers of the same input as one matrix product: faster than one by one.
+
+    Args:
+      x: [N, D].
+      layers: built dense layers.
+
+    Returns:
+      A list with each layer's output, [N, its units].
+    """
+    kernel = tf.concat([layer.kernel for layer in layers], axis=1)  # [D, sum of units]
+    bias = tf.concat([layer.bias for layer in layers], axis=0)  # [sum of units]
+    return tf.split(tf.matmul(x, kernel) + bias, [layer.units for layer in layers], axis=1)
+
+
+class LSTMCell(keras.layers.LSTMCell):
+    """Keras's LSTM cell as TensorFlow 1 had it: one product over the joined [input, h].
+
+    That product is faster than two, and the weights start as there: Glorot's limits for the
+    joined matrix, and a forget gate biased by 1. Called as Keras's, `cell(inputs, [h, c])` gives
+    h and [h, c].
+
+    Args:
+      inputs: size of the input, for which the cell is built.
+      units: D.
+      name: of the layer.
+    """
+
+    def __init__(self, inputs, units, name):
+        limit = (6 / (inputs + units + 4 * units)) ** 0.5
+        kernel, recurrent = (keras.initializers.RandomUniform(-limit, limit) for _ in range(2))
+        super().__init__(units, kernel_initializer=kernel, recurrent_initializer=recurrent,
+                         unit_forget_bias=True, name=name)
+        self.build((None, inputs))
+
+    def call(self, inputs, states, training=False):
+        h, c = states  # [N, D] each
+        kernel = tf.concat([self.kernel, self.recurrent_kernel], axis=0)  # [inputs + D, 4 D]
+        gates = tf.matmul(tf.concat([inputs, h], axis=1), kernel) + self.bias  # [N, 4 D]
+        i, f, g, o = tf.split(gates, 4, axis=1)  # [N, D] each
+        c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)  # [N, D]
+        h = tf.sigmoid(o) * tf.tanh(c)  # [N, D]
+        return h, [h, c]
