@@ -14,6 +14,7 @@ from draw_tf import render
 from draw_tf import visualize
 from draw_tf.config import DATASETS
 from draw_tf.errors import ConfigError
+from draw_tf.noise import between
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with the "
@@ -45,22 +46,6 @@ def images_to_redraw(model, workdir, seed):
         images = images.binarized()
     chosen = np.random.default_rng(seed).permutation(len(images))[:FLAGS.num]  # [num]
     return images.floats(chosen)
-
-
-def between(first, last, num):
-    """Spherical interpolation, which keeps Gaussian noise as likely as its ends.
-
-    Args:
-      first, last: [T, 1, Z].
-      num: how many points, the ends among them.
-
-    Returns:
-      [T, num, Z].
-    """
-    cosine = np.sum(first * last) / (np.linalg.norm(first) * np.linalg.norm(last))
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    way = np.linspace(0, 1, num)[:, np.newaxis]  # [num, 1]
-    return (np.sin((1 - way) * angle) * first + np.sin(way * angle) * last) / np.sin(angle)
 
 
 def draw(model, workdir, seed):

@@ -4,10 +4,12 @@ A workdir holds `config.json` and either `checkpoints/` (a run of `train.py`, wi
 and the step) or `weights.npz` (weights alone, as those that ship with the package).
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,7 @@ CONFIG = "config.json"
 FOLDER = "checkpoints"
 WEIGHTS = "weights.npz"
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
+PREFERENCE = ("paper", "mnist", "digits")  # of what ships, the best first; others come after
 
 
 def read_config(workdir):
@@ -73,21 +76,42 @@ def prepare_workdir(workdir, model_config, train_config):
 
 def latest(workdir):
     """The path prefix of a run's newest checkpoint, or None."""
-    return tf.train.latest_checkpoint(os.path.join(workdir, FOLDER))
+    # by its files: TensorFlow's own note of the newest still names one that was removed
+    paths = [path.with_suffix("") for path in (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index")]
+    return str(max(paths, key=lambda path: int(path.name.split("-")[1]))) if paths else None
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Turns what TensorFlow raises over a bad checkpoint into a WorkdirError of one sentence."""
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, AssertionError, IndexError, SystemError) as error:
+        reason = ("it lacks a part" if isinstance(error, AssertionError)
+                  else str(error).strip().splitlines()[0])
+        raise WorkdirError(f"the checkpoint {path} can not be read, being cut short or of another "
+                           f"model: remove its files to go on from an earlier one ({reason})"
+                           ) from error
+
+
+def holds(path, part):
+    """Whether a checkpoint holds a part of this name, such as "average".
+
+    Raises:
+      WorkdirError: it is damaged.
+    """
+    with _reading(path):
+        return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
 
 
 def restore(checkpoint, path):
     """Reads the checkpoint at `path` into the objects of a tf.train.Checkpoint.
 
     Raises:
-      WorkdirError: it is damaged, or holds something else.
+      WorkdirError: it is damaged, or lacks one of the objects.
     """
-    try:
-        return checkpoint.restore(path).expect_partial()
-    except (tf.errors.OpError, ValueError, AssertionError, SystemError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WorkdirError(f"the checkpoint {path} can not be read, it may be cut short: remove "
-                           f"its files to go on from an earlier one ({reason})") from error
+    with _reading(path):
+        checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
 
 
 def named_weights(model):
@@ -127,24 +151,43 @@ def save_weights(model, path, dtype=np.float32):
 
 
 def pretrained():
-    """The names of the weights that ship with the package, the best last."""
-    found = [path.name for path in PRETRAINED.glob("*") if (path / WEIGHTS).is_file()]
-    return sorted(found, key=lambda name: (PRETRAINED / name / "rank").read_text())
+    """The names of the weights that ship with the package, the best first."""
+    found = sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
+    return sorted(found, key=lambda name: (PREFERENCE.index(name) if name in PREFERENCE
+                                           else len(PREFERENCE)))
+
+
+def best_pretrained():
+    """The name of the best weights that ship with the package.
+
+    Raises:
+      WorkdirError: there are none.
+    """
+    names = pretrained()
+    if not names:
+        raise WorkdirError("no weights ship with this installation: give --workdir, the folder of "
+                           "a run of train.py")
+    return names[0]
 
 
 def resolve(workdir):
-    """The folder that a workdir or the name of weights that ship stands for.
+    """The folder that a workdir, or the name of weights that ship, stands for.
+
+    A folder that holds a run comes before weights of the same name.
 
     Raises:
       WorkdirError: there is no such folder or name.
     """
     path = pathlib.Path(workdir)
-    if path.is_dir():
+    if (path / CONFIG).exists():
         return path
     if str(workdir) in pretrained():
         return PRETRAINED / str(workdir)
-    raise WorkdirError(f"--workdir={workdir} is neither a folder nor one of the weights that "
-                       f"ship: {', '.join(pretrained())}")
+    if path.is_dir():
+        return path
+    names = ", ".join(pretrained()) or "there are none"
+    raise WorkdirError(f"--workdir={workdir} is no folder, and no name of weights that ship "
+                       f"({names})")
 
 
 def load(workdir):
@@ -156,7 +199,7 @@ def load(workdir):
       workdir: the run's folder, or a name that `pretrained` lists.
 
     Returns:
-      DRAW.
+      DRAW, in float32.
 
     Raises:
       WorkdirError: there is none, or it can not be read; the message is one sentence.
@@ -167,20 +210,27 @@ def load(workdir):
 def load_with_step(workdir):
     """`load`, and the training step the weights are of (None where not known)."""
     workdir = resolve(workdir)
-    model_config, train_config = read_config(workdir)
+    model_config, _ = read_config(workdir)
     model = DRAW(model_config)
-    weights = workdir / WEIGHTS
-    if weights.is_file():
-        try:
-            with np.load(weights, allow_pickle=False) as arrays:
-                assign_weights(model, dict(arrays))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise WorkdirError(f"{weights} can not be read: {error}") from error
+    if (workdir / WEIGHTS).exists():
+        _load_weights(model, workdir / WEIGHTS)
         return model, None
     path = latest(workdir)
     if path is None:
         raise WorkdirError(f"--workdir={workdir} holds no checkpoint yet")
     step = tf.Variable(0, dtype=tf.int64)
-    name = "average" if train_config.average_decay else "model"
+    # by what the checkpoint holds: a resumed run may have switched its average on or off since
+    name = "average" if holds(path, "average") else "model"
     restore(tf.train.Checkpoint(step=step, **{name: model}), path)
     return model, int(step)
+
+
+def _load_weights(model, path):
+    """`assign_weights` from what `save_weights` wrote, or WorkdirError."""
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file, or one cut short")
+        with np.load(path, allow_pickle=False) as arrays:
+            assign_weights(model, dict(arrays))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise WorkdirError(f"{path} can not be read: {error}") from error

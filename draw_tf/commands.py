@@ -1,5 +1,6 @@
 """How every command ends: quietly, or with one sentence and exit status 1."""
 
+from logging import getLogger
 import os
 import sys
 
@@ -19,6 +20,8 @@ def run(main):
                 raise DRAWError(f"unexpected argument {argv[1]!r}: every setting is a --flag=value")
             return main(argv)
         except DRAWError as error:
+            # nothing may follow the sentence, such as what a checkpoint held that was not read
+            getLogger("tensorflow").setLevel("CRITICAL")
             name = os.path.basename(sys.argv[0])
             print(f"{name}: {error}", file=sys.stderr)
             return 1

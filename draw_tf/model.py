@@ -364,6 +364,7 @@ class DRAW(keras.Model):
           recon_nats [N] and kl_nats [T, N], nats an image.
         """
         output = self(images, noise)
+        images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
         return losses.reconstruction_nats(images, output.logits), output.kl_nats
 
     def bound_and_gradients(self, images, noise=None):

@@ -12,18 +12,21 @@ import threading
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from draw_tf import checkpoint as checkpoints
 from draw_tf import data
 from draw_tf import losses
 from draw_tf.errors import ConfigError, TrainingError
+from draw_tf.evaluation import Evaluator
 from draw_tf.model import DRAW
+from draw_tf.noise import TRAINING, noise_for
+from draw_tf.speed import images_per_second
 from draw_tf.summaries import Log
 
 # So many updates in a row without a finite gradient end a run.
 PATIENCE = 100
-_TRAIN_NOISE, _EVAL_NOISE = 1, 2  # streams of random numbers under one seed
 
 
 class HalfThenExponential(keras.optimizers.schedules.LearningRateSchedule):
@@ -82,13 +85,6 @@ def make_strategy(distribute):
     return tf.distribute.get_strategy()
 
 
-def noise_for(seed, stream, number, shape):
-    """Standard normal noise of one batch, a pure function of its arguments."""
-    key = tf.random.experimental.stateless_fold_in([seed, stream], number)
-    # the algorithm is named, so that all devices draw the same
-    return tf.random.stateless_normal(shape, key, alg="philox")
-
-
 class Trainer:
     """A model, its optimizer and its compiled functions.
 
@@ -110,21 +106,33 @@ class Trainer:
             self.optimizer = keras.optimizers.Adam(learning_rate(config),
                                                    beta_1=config.adam_beta1)
             self.optimizer.build(self.model.trainable_variables)
-            self.step = tf.Variable(0, dtype=tf.int64)
-            self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64)
         self.evaluated.set_weights(self.model.get_weights())
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)  # of training, for the log
         jit = use_xla(config.jit_compile)
         self._gradients = tf.function(self._gradients, jit_compile=jit)
         # XLA compiles no update of a variable that several devices hold
         self._update = tf.function(self._update, jit_compile=jit and self.replicas == 1)
-        self._evaluate_batch = tf.function(self._evaluate_batch, jit_compile=jit)
+        self._step_gradients = tf.function(self._step_gradients)
+        self._step_update = tf.function(self._step_update)
+        if self.replicas == 1:
+            # a graph can not make updates on several devices conditional: there, Python decides
+            self.train = tf.function(self.train)
+        self.evaluator = Evaluator(self.evaluated, jit)
 
-    def checkpoint(self):
-        """What a checkpoint holds."""
-        parts = {"average": self.evaluated} if self.config.average_decay else {}
+    def checkpoint(self, average=True):
+        """What a checkpoint holds; without `average`, that of a run that takes none."""
+        parts = {"average": self.evaluated} if self.config.average_decay and average else {}
         return tf.train.Checkpoint(step=self.step, seconds=self.seconds, model=self.model,
                                    optimizer=self.optimizer, **parts)
+
+    def restore(self, path):
+        """Goes on from the checkpoint at `path`; raises WorkdirError where it can not be read."""
+        average = checkpoints.holds(path, "average")
+        checkpoints.restore(self.checkpoint(average), path)
+        if self.config.average_decay and not average:  # it starts here
+            self.evaluated.set_weights(self.model.get_weights())
 
     # ------------------------------------------------------------ one update
 
@@ -137,7 +145,7 @@ class Trainer:
     def _replica_step(self, images):
         """The metrics and gradients of a step, summed over all replicas."""
         config = self.model.config
-        noise = noise_for(self.config.seed, _TRAIN_NOISE, self.step, [
+        noise = noise_for(self.config.seed, TRAINING, self.step, [
             config.glimpses, self.config.batch_size, config.latent_size])  # [T, N, Z]
         context = tf.distribute.get_replica_context()
         rows = self.config.batch_size // self.replicas
@@ -156,17 +164,26 @@ class Trainer:
         gradients = tf.nest.map_structure(lambda x: x / self.replicas, gradients)
         self.optimizer.apply(gradients, self.model.trainable_variables)
 
-    def _update_average(self):
-        decay = self.config.average_decay
-        for average, now in zip(self.evaluated.trainable_variables,
-                                self.model.trainable_variables):
-            self.strategy.extended.update(
-                average.value, lambda a, x: a.assign(decay * a + (1 - decay) * x),
-                args=(now.value,))
+    def _step_gradients(self, iterator):
+        """The next batch's metrics [1 + T], gradients and their norm [], over all replicas."""
+        metrics, *gradients = self.strategy.run(self._replica_step, args=(next(iterator),))
+        # all replicas hold the same sums
+        here = [self.strategy.experimental_local_results(x)[0] for x in (metrics, *gradients)]
+        return here[0], gradients, tf.linalg.global_norm(here[1:])
 
-    @tf.function
+    def _step_update(self, gradients):
+        """Updates the weights, and their average where one is wanted."""
+        self.strategy.run(self._update, args=(gradients,))
+        decay = self.config.average_decay
+        if decay:
+            for average, now in zip(self.evaluated.trainable_variables,
+                                    self.model.trainable_variables):
+                self.strategy.extended.update(
+                    average.value, lambda a, x: a.assign(decay * a + (1 - decay) * x),
+                    args=(now.value,))
+
     def train(self, iterator, steps):
-        """Trains for `steps` steps without returning to Python.
+        """Trains for `steps` steps, on one device without returning to Python.
 
         An update whose metrics or gradients are not finite is skipped.
 
@@ -175,33 +192,23 @@ class Trainer:
           steps: a whole number, as a tensor.
 
         Returns:
-          Sums over the updates made: their number [], the norm of their gradients [], and their
+          Sums over the updates made: their number and the norm of their gradients [2], and their
           `losses.batch_means` [1 + T].
         """
         updates, norms = 0.0, 0.0
         means = tf.zeros([1 + self.model.config.glimpses])  # [1 + T]
         for _ in tf.range(steps):
-            metrics, *gradients = self.strategy.run(self._replica_step, args=(next(iterator),))
-            # all replicas hold the same sums
-            new_means, *local = tf.nest.map_structure(
-                lambda x: self.strategy.experimental_local_results(x)[0], [metrics, *gradients])
-            norm = tf.linalg.global_norm(local)  # []
+            new_means, gradients, norm = self._step_gradients(iterator)
             if tf.math.is_finite(norm + tf.reduce_sum(new_means)):
-                self.strategy.run(self._update, args=(gradients,))
-                if self.config.average_decay:
-                    self._update_average()
+                self._step_update(gradients)
                 updates, norms, means = updates + 1, norms + norm, means + new_means
                 self.skipped_in_a_row.assign(0)
             else:
                 self.skipped_in_a_row.assign_add(1)
             self.step.assign_add(1)
-        return updates, norms, means
+        return tf.stack([updates, norms]), means
 
     # ------------------------------------------------------------ evaluation
-
-    def _evaluate_batch(self, images, noise, weights):
-        """Sums of `losses.batch_means` over a batch, [1 + T]."""
-        return losses.batch_means(*self.evaluated.bound(images, noise), weights)
 
     def evaluate(self, dataset):
         """The bound over a whole data set, every image counted once.
@@ -212,15 +219,7 @@ class Trainer:
         Returns:
           `losses.report`: the terms of the bound in nats an image.
         """
-        config = self.model.config
-        total, count = 0.0, 0.0
-        for number, (images, weights) in enumerate(dataset):
-            noise = noise_for(0, _EVAL_NOISE, number, [
-                config.glimpses, images.shape[0], config.latent_size])  # [T, N, Z]
-            batch = float(tf.reduce_sum(weights))
-            total += batch * self._evaluate_batch(images, noise, weights).numpy()
-            count += batch
-        return losses.report(total / count)
+        return losses.report(self.evaluator.means(dataset)[0])
 
 
 # ---------------------------------------------------------------- the loop
@@ -283,8 +282,9 @@ def train_and_evaluate(model_config, config, workdir, train_images, eval_images,
     manager = tf.train.CheckpointManager(
         trainer.checkpoint(), os.path.join(workdir, checkpoints.FOLDER), max_to_keep=2,
         step_counter=trainer.step)
-    if manager.latest_checkpoint:
-        checkpoints.restore(manager.checkpoint, manager.latest_checkpoint)
+    path = checkpoints.latest(workdir)
+    if path:
+        trainer.restore(path)
     log = Log(workdir, trainer, eval_images, changed)
     with stop_requests() as stopping, log:
         return _Loop(trainer, manager, log, train_images, eval_images, profile_steps).run(stopping)
@@ -335,7 +335,7 @@ class _Loop:
                 self.log.stop_profile()
             if any(map(self._due, (config.log_every, config.eval_every, config.save_every,
                                    config.image_every))):
-                self.sums = [x.numpy() for x in self.sums]  # waits for the device
+                self.sums = [np.asarray(x) for x in self.sums]  # waits for the device
                 self._tick(started)
                 self._events()
                 started = time.perf_counter()
@@ -360,8 +360,8 @@ class _Loop:
         if self._due(config.eval_every):
             started = time.perf_counter()
             self.report = self.trainer.evaluate(self.held_out)
-            speed = self.log.evaluated_images / (time.perf_counter() - started)
-            self.log.write(self.split, self.step, {**self.report, "images_per_second": speed})
+            speed = images_per_second(self.log.evaluated_images, time.perf_counter() - started)
+            self.log.write(self.split, self.step, {**self.report, **speed})
         if self._due(config.image_every):
             self.log.pictures(self.step)
         if self._due(config.save_every):
@@ -374,12 +374,14 @@ class _Loop:
             raise TrainingError(
                 f"the gradients of the last {row} steps up to step {self.step} were not finite: "
                 f"try a lower --learning_rate or --clip_norm (last good checkpoint: {kept})")
-        updates, norms, means = self.sums
+        (updates, norms), means = self.sums
         if updates:
             self.log.write("train", self.step, {
                 **losses.report(means / updates),
-                "images_per_second": self.steps * self.config.batch_size / self.busy,
+                **images_per_second(self.steps * self.config.batch_size, self.busy),
                 "gradient_norm": float(norms / updates),
                 "learning_rate": float(self.trainer.optimizer.learning_rate),
                 "skipped_updates": int(self.steps - updates)})
+        else:
+            self.log.say(f"step {self.step}: no finite gradient in the last {self.steps} steps")
         self._clear()

@@ -1,0 +1,178 @@
+"""How well a model explains a data set: the bound, and the importance-weighted one.
+
+Every image counts once, and its noise follows from its number in the data set alone
+(`noise.evaluation_noise`): the same question has the same answer every time, in batches of any
+size. Letters in shapes: N images in a batch, T steps, Z latent variables, K importance samples.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf import checkpoint
+from draw_tf import data
+from draw_tf import losses
+from draw_tf.errors import ConfigError
+from draw_tf.noise import evaluation_noise
+
+# Images times importance samples in one pass; more would take memory and gain no speed.
+ROWS = 1024
+
+
+class Evaluator:
+    """A model with its compiled evaluations.
+
+    Args:
+      model: DRAW.
+      jit_compile: compile with XLA.
+      rows: images times importance samples in one pass, about.
+    """
+
+    def __init__(self, model, jit_compile=True, rows=ROWS):
+        self.model, self.rows = model, rows
+        self._batch_means = tf.function(self._batch_means, jit_compile=jit_compile)
+        self._log_weights = tf.function(self._log_weights, jit_compile=jit_compile)
+
+    def _batch_means(self, images, noise, weights):
+        """`losses.batch_means` of a batch, [1 + T]."""
+        return losses.batch_means(*self.model.bound(images, noise), weights)
+
+    def _log_weights(self, images, noise):
+        """Log weights [S, N] of S samples an image; noise is [T, S * N, Z], sample after sample."""
+        samples = noise.shape[1] // images.shape[0]
+        images_again = tf.tile(images, [samples, 1, 1, 1])  # [S * N, H, W, C]
+        return tf.reshape(self.model.log_weights(images_again, noise), [samples, -1])  # [S, N]
+
+    def _noise(self, samples, first, count):
+        """The noise of several samples of images `first` and on, [T, S * count, Z]."""
+        config = self.model.config
+        return tf.concat([evaluation_noise(sample, first, count, config.glimpses,
+                                           config.latent_size) for sample in samples], axis=1)
+
+    def means(self, dataset, samples=1):
+        """The terms of the bound, averaged over a whole data set.
+
+        Args:
+          dataset: pairs of images [N, H, W, C] and weights [N], from `data.eval_dataset`.
+          samples: how many draws of the noise to evaluate every image with.
+
+        Returns:
+          [samples, 1 + T] in nats an image: for each draw, what `losses.report` takes.
+        """
+        total, count, first = 0.0, 0.0, 0
+        for images, weights in dataset:
+            size = images.shape[0]
+            means = np.stack([
+                self._batch_means(images, self._noise([sample], first, size), weights)
+                for sample in range(samples)]).astype(np.float64)  # [samples, 1 + T]
+            batch = float(tf.reduce_sum(weights))
+            total, count, first = total + batch * means, count + batch, first + size
+        return total / count
+
+    def importance_weighted(self, dataset, samples):
+        """The importance-weighted bound (`losses.importance_weighted_nats`) of a data set.
+
+        Only `rows` images and samples pass through the model at a time; their log weights, one
+        number each, are kept.
+
+        Args:
+          dataset: as for `means`.
+          samples: K.
+
+        Returns:
+          A number in nats an image, at most the bound in expectation, and nearer to -log p with
+          more samples.
+        """
+        total, count, first = 0.0, 0.0, 0
+        for images, weights in dataset:
+            size = images.shape[0]
+            # passes of one size, so that one program does; the last may draw a few too many
+            passes = math.ceil(samples / max(1, self.rows // size))
+            share = math.ceil(samples / passes)
+            log_weights = np.concatenate([
+                self._log_weights(images, self._noise(range(k, k + share), first, size))
+                for k in range(0, samples, share)])[:samples]  # [K, N]
+            nats = losses.importance_weighted_nats(tf.constant(log_weights)).numpy()  # [N]
+            total += float(np.dot(nats, weights))
+            count, first = count + float(tf.reduce_sum(weights)), first + size
+        return total / count
+
+
+def evaluate_model(model, images, binarize="none", batch_size=100, noise_samples=1,
+                   importance_samples=None, jit_compile=True, watch=iter):
+    """Evaluates a model on every image of a split.
+
+    Args:
+      model: DRAW.
+      images: `data.Images`.
+      binarize: "none", or "static" or "dynamic", which mean the same fixed draw here.
+      batch_size: images at once; it changes speed and memory only.
+      noise_samples: M, how many draws of the noise the bound is averaged over.
+      importance_samples: K of the importance-weighted bound; None leaves it out.
+      jit_compile: compile with XLA.
+      watch: what the iterable of batches goes through, to show how far it is.
+
+    Returns:
+      A dictionary of numbers in nats an image: what `losses.report` gives, bound_se (the standard
+      error of bound_nats over the draws of the noise, None for one draw) and iwae_nats (None
+      without K); with examples, noise_samples, importance_samples, and grey: whether pixels are
+      neither 0 nor 1, where the bound is on no likelihood.
+
+    Raises:
+      ConfigError: an argument is out of its range, or the images are not of the model's shape.
+    """
+    _check_count("noise_samples", noise_samples)
+    if importance_samples is not None:
+        _check_count("importance_samples", importance_samples)
+        if model.config.shared_noise:
+            raise ConfigError("importance_samples needs a model with its own noise at every step, "
+                              "and this one was trained with shared_noise")
+    if tuple(images.shape) != model.config.image_shape:
+        raise ConfigError(f"the images of {images} have shape {tuple(images.shape)}, and the "
+                          f"model's have {model.config.image_shape}")
+    dataset = data.eval_dataset(images, batch_size, binarize)
+    evaluator = Evaluator(model, jit_compile)
+    means = evaluator.means(watch(dataset), noise_samples)  # [M, 1 + T]
+    bounds = means.sum(axis=1)  # [M]
+    bound_se = float(bounds.std(ddof=1) / math.sqrt(len(bounds))) if len(bounds) > 1 else None
+    iwae_nats = None
+    if importance_samples is not None:
+        iwae_nats = evaluator.importance_weighted(watch(dataset), importance_samples)
+    return {**losses.report(means.mean(axis=0)), "bound_se": bound_se, "iwae_nats": iwae_nats,
+            "examples": len(images), "noise_samples": noise_samples,
+            "importance_samples": importance_samples,
+            "grey": binarize == "none" and bool(np.any(images.pixels % images.scale))}
+
+
+def evaluate_run(workdir, split="test", dataset=None, binarize=None, data_dir=None, **options):
+    """Evaluates the model of a run, or of weights that ship.
+
+    Args:
+      workdir: as `checkpoint.load` takes it.
+      split: "train", "validation" or "test".
+      dataset, binarize: as in TrainConfig; the run's own where None.
+      data_dir: folder of TensorFlow Datasets; None is its default.
+      **options: of `evaluate_model`.
+
+    Returns:
+      What `evaluate_model` does, with dataset, split, binarize, and step: that of the training,
+      None where not known.
+
+    Raises:
+      WorkdirError: the run can not be loaded.
+      ConfigError: an argument is out of its range, or the images are not of the model's shape.
+      DataError: the data set is neither on this machine nor can be downloaded.
+    """
+    workdir = checkpoint.resolve(workdir)
+    _, train_config = checkpoint.read_config(workdir)
+    dataset, binarize = dataset or train_config.dataset, binarize or train_config.binarize
+    images = data.load(dataset, split, data_dir)
+    model, step = checkpoint.load_with_step(workdir)
+    return {**evaluate_model(model, images, binarize, **options),
+            "dataset": dataset, "split": split, "binarize": binarize, "step": step}
+
+
+def _check_count(name, value):
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -1,0 +1,52 @@
+"""Makes a workdir of a checkpoint that the article's TensorFlow 1 listing saved.
+
+    python -m draw_tf.import_listing --checkpoint=PATH --workdir=DIR
+
+The sizes of the model are read off the shapes of its variables. What no shape tells is asked for:
+the image's shape, the glimpses, and whether the listing's one noise tensor for all steps was kept.
+"""
+
+from absl import flags
+
+from draw_tf import commands
+from draw_tf.errors import ConfigError
+from draw_tf.listing import import_checkpoint
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """The command's flags; not at import, where they would be in another command's way."""
+    flags.DEFINE_string("checkpoint", None, "prefix of the checkpoint (what its Saver returned), "
+                        "or the folder that holds it", required=True)
+    flags.DEFINE_string("workdir", None, "folder to make; it must not hold a run", required=True)
+    flags.DEFINE_list("image_shape", ["28", "28", "1"], "height, width, channels in pixels")
+    flags.DEFINE_integer("glimpses", 10, "steps in which an image is drawn (the listing's T)")
+    flags.DEFINE_bool("shared_noise", True, "the model was trained with one noise tensor for all "
+                      "its steps, as the listing does by mistake; what it generates is garbage")
+
+
+def image_shape():
+    """The flag's three numbers; DRAWConfig checks their range."""
+    try:
+        shape = tuple(int(side) for side in FLAGS.image_shape)
+    except ValueError:
+        shape = ()
+    if len(shape) != 3:
+        raise ConfigError("image_shape must be three whole numbers: height, width, channels, got "
+                          f"{','.join(FLAGS.image_shape)}")
+    return shape
+
+
+def main(_):
+    config = import_checkpoint(FLAGS.checkpoint, FLAGS.workdir, image_shape(), FLAGS.glimpses,
+                               FLAGS.shared_noise)
+    print(f"{FLAGS.workdir} now holds {config}.")
+    if config.shared_noise:
+        print("It was trained with one noise tensor for all its steps: it can redraw images, but "
+              "what it generates from the prior is garbage.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    commands.run(main)

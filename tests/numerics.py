@@ -1,0 +1,79 @@
+"""What the numeric tests share: the modes a model runs in, and how arrays are compared.
+
+Modes draw different random numbers from one seed, so noise is always given, never drawn.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf import DRAW, DRAWConfig
+from draw_tf.checkpoint import assign_weights, named_weights
+
+MODES = ("eager", "graph", "xla")
+
+# on a GPU it would round the factors of a product to 10 bits
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def in_mode(function, mode):
+    """The function as it is, as a graph, or compiled with XLA."""
+    return function if mode == "eager" else tf.function(function, jit_compile=mode == "xla")
+
+
+def small_config(**fields):
+    """A config small enough for a test: an image that is not square, grids of two sizes."""
+    return DRAWConfig(**{**dict(image_shape=(7, 9, 1), glimpses=4, hidden_size=12, latent_size=3,
+                                read_size=2, write_size=5), **fields})
+
+
+def example(config, num=5, seed=0):
+    """Images [N, H, W, C] in [0, 1] and noise [T, N, Z], float32, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    images = random.random((num, *config.image_shape))
+    noise = random.normal(size=(config.glimpses, num, config.latent_size))
+    return images.astype(np.float32), noise.astype(np.float32)
+
+
+def our_name(name):
+    """The name in `checkpoint.named_weights` of a weight of `reference.random_weights`."""
+    return name if "/" in name else f"first/{name}"
+
+
+def model_with(config, weights, unroll=None):
+    """A model with the weights of `reference.random_weights`."""
+    model = DRAW(config, unroll=unroll)
+    assign_weights(model, {our_name(name): value for name, value in weights.items()})
+    return model
+
+
+def named_gradients(model, gradients):
+    """The gradients of `bound_and_gradients` under the names of `checkpoint.named_weights`."""
+    gradient_of = {id(variable): gradient
+                   for variable, gradient in zip(model.trainable_variables, gradients)}
+    return {name: gradient_of[id(variable)].numpy()
+            for name, variable in named_weights(model).items()}
+
+
+def arrays(trace):
+    """A Trace or Generation as a flat dictionary; its windows are read_gx, write_Fx and so on."""
+    flat = {}
+    for name, value in trace._asdict().items():
+        if hasattr(value, "_asdict"):
+            flat.update({f"{name}_{part}": x.numpy() for part, x in value._asdict().items()})
+        elif value is not None:
+            flat[name] = value.numpy()
+    return flat
+
+
+def relative_error(got, want):
+    """The largest difference, in units of the largest number that was wanted."""
+    return np.max(np.abs(np.asarray(got, np.float64) - want)) / np.max(np.abs(want))
+
+
+def assert_close(got, want, tolerance):
+    """Asserts that dictionaries hold the same arrays, each within `tolerance` of its scale."""
+    assert sorted(got) == sorted(want)
+    errors = {name: relative_error(np.reshape(got[name], np.shape(want[name])), want[name])
+              for name in want}
+    wrong = {name: error for name, error in errors.items() if not error <= tolerance}
+    assert not wrong, f"relative errors above {tolerance}: {wrong}"
