@@ -11,7 +11,7 @@ from draw_tf import commands
 from draw_tf import data
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
-from draw_tf.training import train_and_evaluate
+from draw_tf.training import make_strategy, train_and_evaluate
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "folder of the run; the same command again resumes it",
@@ -59,10 +59,11 @@ def main(_):
     config = config_from_flags(TrainConfig)
     config_from_flags(DRAWConfig)  # told now if out of range, not after a download
     steps = profiled_steps()
+    strategy = make_strategy(config.distribute)
     train = data.load(config.dataset, "train", FLAGS.data_dir)
     held_out = data.load(config.dataset, data.evaluation_split(config.dataset), FLAGS.data_dir)
     model_config = config_from_flags(DRAWConfig, image_shape=tuple(train.shape))
-    train_and_evaluate(model_config, config, FLAGS.workdir, train, held_out, steps)
+    train_and_evaluate(model_config, config, FLAGS.workdir, train, held_out, steps, strategy)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ CONFIG = "config.json"
 FOLDER = "checkpoints"
 WEIGHTS = "weights.npz"
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
-PREFERENCE = ("paper", "mnist", "digits")  # of what ships, the best first; others come after
+# of what ships, the best first; others come after, by name
+PREFERENCE = ("binarized_mnist", "binarized_mnist_cpu", "mnist", "quickstart")
 
 
 def read_config(workdir):

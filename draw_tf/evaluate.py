@@ -15,7 +15,7 @@ from draw_tf import plots
 from draw_tf.config import BINARIZE, DATASETS, write_json
 from draw_tf.errors import ConfigError
 from draw_tf.evaluation import evaluate_run
-from draw_tf.training import use_xla
+from draw_tf.trainer import use_xla
 
 FLAGS = flags.FLAGS
 
@@ -80,6 +80,8 @@ def table(report):
     if report["grey"]:
         lines.append("These images are grey, so the bound is on no likelihood: it can be compared "
                      "between models on the same images only.")
+    if report["shared_noise"]:
+        lines.append("The model shares one noise between its steps, so the bound is none.")
     return "\n".join(lines)
 
 

@@ -116,8 +116,9 @@ def evaluate_model(model, images, binarize="none", batch_size=100, noise_samples
     Returns:
       A dictionary of numbers in nats an image: what `losses.report` gives, bound_se (the standard
       error of bound_nats over the draws of the noise, None for one draw) and iwae_nats (None
-      without K); with examples, noise_samples, importance_samples, and grey: whether pixels are
-      neither 0 nor 1, where the bound is on no likelihood.
+      without K); with examples, noise_samples, importance_samples, and two reasons not to take
+      bound_nats for a bound on -log p: grey (there are pixels other than 0 and 1) and shared_noise
+      (the model draws less noise than its KL counts).
 
     Raises:
       ConfigError: an argument is out of its range, or the images are not of the model's shape.
@@ -141,7 +142,7 @@ def evaluate_model(model, images, binarize="none", batch_size=100, noise_samples
         iwae_nats = evaluator.importance_weighted(watch(dataset), importance_samples)
     return {**losses.report(means.mean(axis=0)), "bound_se": bound_se, "iwae_nats": iwae_nats,
             "examples": len(images), "noise_samples": noise_samples,
-            "importance_samples": importance_samples,
+            "importance_samples": importance_samples, "shared_noise": model.config.shared_noise,
             "grey": binarize == "none" and bool(np.any(images.pixels % images.scale))}
 
 

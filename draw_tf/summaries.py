@@ -14,7 +14,7 @@ from draw_tf import visualize
 from draw_tf.config import config_to_dict
 
 METRICS = "metrics.jsonl"
-SHOWN = 16  # images in a grid
+SHOWN = 16  # images in a grid, at most
 
 
 def read_metrics(workdir):
@@ -50,7 +50,7 @@ class Log:
 
     Args:
       workdir: the run's folder.
-      trainer: training.Trainer.
+      trainer: trainer.Trainer.
       eval_images: `data.Images` to show and count.
       changed: names of training settings that differ from those of the run so far.
     """
@@ -149,8 +149,8 @@ class Log:
         redrawn = render.probabilities(trace.canvases[-1])  # [16, H, W, C]
         drawn = render.probabilities(generation.canvases[-1])  # [16, H, W, C]
         with self._writer("train").as_default(step):
-            rows = visualize.side_by_side([self.shown, redrawn])
-            tf.summary.image("reconstructions", rows[None])
+            pairs = [images[k::4] for k in range(4) for images in (self.shown, redrawn)]
+            tf.summary.image("reconstructions", visualize.side_by_side(pairs)[None])
             samples = visualize.grid(visualize.enlarge(visualize.to_uint8(drawn), 2))
             tf.summary.image("samples", samples[None])
             write_gif("strokes/samples", self.frames(generation), step)

@@ -25,7 +25,8 @@ from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import DRAWError
 from draw_tf.model import DRAW, auto_unroll
 from draw_tf.speed import images_per_second, matmul_flops
-from draw_tf.training import Trainer
+from draw_tf.trainer import Trainer
+from draw_tf.trainer import Trainer
 
 MODES = ("eager", "graph", "xla")
 WINDOWS = 7  # stretches of time whose median is told
@@ -122,7 +123,7 @@ def matmul_peak(seconds=0.5):
 
 def _process_memory():
     """MiB that this process holds, and the most it ever held."""
-    # getrusage would do for the latter, had Linux it not start at what the parent process holds
+    # getrusage would do for the latter, did it not start at what the parent process held on Linux
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -193,7 +194,8 @@ def measure(job, seconds=3.0, with_peak=True):
 
     Args:
       job: Job.
-      seconds: of steady work, about; compiling comes on top, and at least 8 calls are made.
+      seconds: of steady work, about; compiling comes on top, and there are at least
+        nine calls, of `job.steps_per_call` steps each.
       with_peak: measure the matmul peak too, before and after.
 
     Returns:

@@ -1,7 +1,7 @@
 """Runs a command inside the test's process: importing TensorFlow anew takes seconds."""
 
-import importlib.util
 import pathlib
+import runpy
 import sys
 from unittest import mock
 
@@ -10,19 +10,26 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def run_script(name, *arguments):
-    """Runs a script of the top level, such as "train.py"; returns its exit status."""
-    from draw_tf import commands
+def _run(run, name, arguments):
+    """Calls `run` with `arguments` as the command line; returns the command's exit status."""
     known = set(flags.FLAGS)
-    spec = importlib.util.spec_from_file_location(name.removesuffix(".py"), ROOT / name)
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
         with mock.patch.object(sys, "argv", [name, *map(str, arguments)]):
-            commands.run(module.main)
+            run()
     except SystemExit as end:
         return end.code or 0
-    finally:  # the next script may define flags of the same names
+    finally:  # the next command may define flags of the same names
         for flag in set(flags.FLAGS) - known:
             delattr(flags.FLAGS, flag)
     return 0
+
+
+def run_script(name, *arguments):
+    """Runs a script of the top level, such as "train.py"; returns its exit status."""
+    return _run(lambda: runpy.run_path(str(ROOT / name), run_name="__main__"), name, arguments)
+
+
+def run_module(name, *arguments):
+    """Runs what `python -m name` does; returns its exit status."""
+    return _run(lambda: runpy.run_module(name, run_name="__main__", alter_sys=False), name,
+                arguments)

@@ -1,11 +1,10 @@
-"""The benchmark: what it counts, that every mode runs, and what it tells. No test asserts a time."""
+"""The benchmark: what it counts, that every mode runs, what it tells. No test asserts a time."""
 
 import dataclasses
 import functools
 import json
 import math
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -16,6 +15,7 @@ from draw_tf import DRAW, DRAWConfig, TrainConfig, attention, benchmark, timing
 from draw_tf.config import write_json
 from draw_tf.errors import ConfigError, DRAWError
 from draw_tf.speed import TASKS, matmul_flops
+from cli import ROOT, run_module
 from numerics import small_config
 
 TINY = timing.Job("tiny", DRAWConfig(glimpses=2, hidden_size=8, latent_size=3),
@@ -226,13 +226,6 @@ def sweep_report(peaks=(100.0, 100.0)):
         timing.record(job, 1.0, [0.1 * n], 1, 100.0, peaks) for n, job in enumerate(jobs, 1)]}
 
 
-def command(*flags):
-    """Runs the command; returns its exit status, output and last line of errors."""
-    done = subprocess.run([sys.executable, "-m", "draw_tf.benchmark", *map(str, flags)],
-                          cwd=pathlib.Path(__file__).parents[1], capture_output=True, text=True)
-    return done.returncode, done.stdout, (done.stderr.splitlines() or [""])[-1]
-
-
 def is_png(path):
     return path.read_bytes().startswith(b"\x89PNG")
 
@@ -264,11 +257,13 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_the_command_measures_and_writes(tmp_path):
-    status, output, error = command("--configs=article", "--modes=graph", "--tasks=generate",
-                                    "--seconds=0.01", f"--json={tmp_path / 'speed.json'}")
-    assert status == 0, error
+    done = subprocess.run(  # as it is run in earnest, with a process for each measurement
+        [sys.executable, "-m", "draw_tf.benchmark", "--configs=article", "--modes=graph",
+         "--tasks=generate", "--seconds=0.01", f"--json={tmp_path / 'speed.json'}"],
+        cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     report = benchmark.read_report(tmp_path / "speed.json")
-    assert output.strip() == benchmark.table(report)
+    assert done.stdout.strip() == benchmark.table(report)
     assert report["machine"] == json.loads(json.dumps(timing.machine()))
     [record] = report["records"]
     assert (record["config"], record["batch_size"], record["mode"], record["task"]) == (
@@ -277,17 +272,22 @@ def test_the_command_measures_and_writes(tmp_path):
     assert record["memory_mib"] > 0
 
 
-def test_the_command_draws_what_was_measured_before(tmp_path):
+def test_the_command_draws_what_was_measured_before(tmp_path, capsys):
     report = sweep_report()
     write_json(tmp_path / "speed.json", report)
-    status, output, error = command(f"--from_json={tmp_path / 'speed.json'}",
-                                    f"--plot={tmp_path / 'growth.png'}")
-    assert status == 0, error
-    assert output.strip() == benchmark.table(report)
+    assert run_module("draw_tf.benchmark", f"--from_json={tmp_path / 'speed.json'}",
+                      f"--plot={tmp_path / 'growth.png'}") == 0
+    assert capsys.readouterr().out.strip() == benchmark.table(report)
     assert is_png(tmp_path / "growth.png")
 
 
-def test_the_command_refuses_in_a_sentence():
-    status, output, error = command("--configs=rnn")
-    assert (status, output) == (1, "")
-    assert error == "benchmark.py: configs must be among article, paper, got 'rnn'"
+@pytest.mark.parametrize("flag, message", [
+    ("--configs=rnn", "configs must be among article, paper, got 'rnn'"),
+    ("--configs=", "configs, modes and tasks must name at least one each"),
+    ("--seconds=0", "seconds must be above 0, got 0.0"),
+    ("--plot=growth.png", "plot needs measurements of a sweep: --sweep=batch,glimpses,size"),
+    ("--plot=growth.pdf", "plot must end in .png, got 'growth.pdf'")])
+def test_the_command_refuses_in_a_sentence(flag, message, capsys):
+    assert run_module("draw_tf.benchmark", flag) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.endswith(f": {message}\n") and told.err.count("\n") == 1

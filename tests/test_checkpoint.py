@@ -14,7 +14,7 @@ from draw_tf.config import TrainConfig, config_to_dict, write_json
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.export import export
 from draw_tf.model import DRAW
-from draw_tf.training import Trainer
+from draw_tf.trainer import Trainer
 from tests import reference
 from tests.numerics import model_with, small_config
 

@@ -15,7 +15,7 @@ from draw_tf.errors import ConfigError, MissingPackageError, WorkdirError
 from draw_tf.evaluation import Evaluator, evaluate_model, evaluate_run
 from draw_tf.model import DRAW
 from draw_tf.noise import evaluation_noise
-from draw_tf.training import Trainer
+from draw_tf.trainer import Trainer
 from tests import reference
 from tests.numerics import model_with, small_config
 
@@ -203,9 +203,13 @@ def test_images_of_another_shape_are_refused(model):
         evaluate_model(model, images)
 
 
-def test_shared_noise_has_no_importance_weights():
+def test_shared_noise_is_told_and_has_no_importance_weights(model, monkeypatch):
+    monkeypatch.setattr(Evaluator, "means", lambda *_: np.ones((1, 3)))
+    sharing = DRAW(small_config(glimpses=2, shared_noise=True))
+    assert evaluate_model(sharing, IMAGES)["shared_noise"]
+    assert not evaluate_model(model, IMAGES)["shared_noise"]
     with pytest.raises(ConfigError, match="shared_noise"):
-        evaluate_model(DRAW(small_config(shared_noise=True)), IMAGES, importance_samples=2)
+        evaluate_model(sharing, IMAGES, importance_samples=2)
 
 
 @pytest.mark.parametrize("options, message", [
@@ -261,11 +265,13 @@ def test_table_tells_what_was_found():
     report = {"bound_nats": 101.5, "recon_nats": 80.25, "kl_nats": 21.25, "iwae_nats": 97.125,
               "kl_step_nats": [20.0, 1.25], "bound_se": 0.0625, "noise_samples": 4,
               "importance_samples": 50, "examples": 500, "dataset": "digits", "split": "test",
-              "binarize": "static", "step": 7, "grey": False}
+              "binarize": "static", "step": 7, "grey": False, "shared_noise": False}
     text = evaluate.table(report)
     for part in ("digits/test, 500 images", "step 7", "80.250", "21.250", "101.500", "+- 0.06",
                  "97.125  (50 samples", "20.00 1.25"):
         assert part in text
+    assert "shares one noise" not in text
+    assert "shares one noise" in evaluate.table({**report, "shared_noise": True})
     bare = evaluate.table({**report, "iwae_nats": None, "bound_se": None, "step": None})
     assert "step 7" not in bare and "importance" not in bare and "+-" not in bare
 

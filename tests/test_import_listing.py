@@ -2,9 +2,6 @@
 
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ import tensorflow as tf
 import draw_tf
 from draw_tf import DRAW, checkpoint, listing
 from draw_tf.errors import ConfigError, WorkdirError
+from cli import run_module
 from numerics import example, small_config
 
 tf1 = tf.compat.v1
@@ -232,22 +230,30 @@ def test_an_image_shape_that_does_not_fit_is_told(shape, tmp_path):
 # The command.
 
 
-def run_command(*flags):
-    root = pathlib.Path(__file__).parents[1]
-    return subprocess.run([sys.executable, "-m", "draw_tf.import_listing", *flags], cwd=root,
-                          capture_output=True, text=True, check=False)
-
-
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, capsys):
     prefix = save_checkpoint(listing_weights(listing_config()), tmp_path / "a.ckpt")
-    done = run_command(f"--checkpoint={prefix}", f"--workdir={tmp_path}/run", "--glimpses=4")
-    assert done.returncode == 0, done.stderr
-    assert "read_size=3, write_size=4" in done.stdout and "garbage" in done.stdout
+    assert run_module("draw_tf.import_listing", f"--checkpoint={prefix}",
+                      f"--workdir={tmp_path}/run", "--glimpses=4") == 0
+    told = capsys.readouterr().out
+    assert "read_size=3, write_size=4" in told and "garbage" in told
     assert draw_tf.load(tmp_path / "run").config == listing_config(shared_noise=True)
 
 
-def test_the_command_tells_an_error_in_one_line(tmp_path):
-    done = run_command(f"--checkpoint={tmp_path}/none", f"--workdir={tmp_path}/run")
-    assert done.returncode == 1
-    assert [f"{tmp_path}/none" in line for line in done.stderr.splitlines()].count(True) == 1
-    assert "Traceback" not in done.stderr
+def test_the_command_for_a_checkpoint_that_was_trained_with_independent_noise(tmp_path, capsys):
+    config = listing_config(image_shape=(8, 9, 1))
+    prefix = save_checkpoint(listing_weights(config), tmp_path / "a.ckpt")
+    assert run_module("draw_tf.import_listing", f"--checkpoint={prefix}", "--noshared_noise",
+                      f"--workdir={tmp_path}/run", "--glimpses=4", "--image_shape=8,9,1") == 0
+    assert "garbage" not in capsys.readouterr().out
+    assert draw_tf.load(tmp_path / "run").config == config
+
+
+@pytest.mark.parametrize("flag, told", [("--checkpoint=/nowhere/a.ckpt", "'/nowhere/a.ckpt'"),
+                                        ("--image_shape=28,28", "got 28,28"),
+                                        ("--image_shape=28,x,1", "got 28,x,1")])
+def test_the_command_tells_an_error_in_one_line(flag, told, tmp_path, capsys):
+    flags = ["--checkpoint=/nowhere/b.ckpt", f"--workdir={tmp_path}/run", flag]
+    assert run_module("draw_tf.import_listing", *flags) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if told in line]
+    assert len(lines) == 1 and "Traceback" not in lines[0]
+    assert not (tmp_path / "run").exists()

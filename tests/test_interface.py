@@ -194,7 +194,7 @@ def without_noise(model):
 
 
 def test_fit_lowers_the_bound():
-    model = small_model()
+    model = small_model(glimpses=2)
     model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
     history = model.fit(blobs(), batch_size=4, epochs=6, verbose=0).history
     assert sorted(history) == ["bound_nats", "kl_nats", "recon_nats"]
@@ -204,8 +204,8 @@ def test_fit_lowers_the_bound():
 
 
 def test_evaluate_is_the_mean_over_all_images():
-    model = without_noise(small_model())
-    model.compile()
+    model = without_noise(small_model(glimpses=2))
+    model.compile(jit_compile=False)
     report = model.evaluate(blobs(), batch_size=4, verbose=0, return_dict=True)
     recon_nats, kl_nats = model.bound(blobs())
     assert report["recon_nats"] == pytest.approx(np.mean(recon_nats), rel=1e-5)
@@ -214,9 +214,9 @@ def test_evaluate_is_the_mean_over_all_images():
 
 
 def test_predict_redraws_every_image():
-    config = small_config(image_shape=(H, W, C))
+    config = small_config(image_shape=(H, W, C), glimpses=2)
     model = without_noise(model_with(config, reference.random_weights(config, seed=1)))
-    model.compile()
+    model.compile(jit_compile=False)
     got = model.predict(blobs(), batch_size=4, verbose=0)
     np.testing.assert_allclose(got, tf.sigmoid(model(blobs()).logits), atol=1e-5)
 
@@ -224,7 +224,7 @@ def test_predict_redraws_every_image():
 def test_a_few_images_are_learned_by_heart():
     keras.utils.set_random_seed(0)
     images = blobs(4)
-    model = small_model(equations="paper", hidden_size=32, glimpses=3)
+    model = small_model(equations="paper", hidden_size=32, glimpses=2)
     model.compile(optimizer=keras.optimizers.Adam(0.02), jit_compile=True)
 
     def bound_nats():

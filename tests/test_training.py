@@ -4,6 +4,9 @@ import dataclasses
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -16,7 +19,11 @@ from draw_tf import data
 from draw_tf import training
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
+from draw_tf.model import DRAW
+from draw_tf.schedules import learning_rate
 from draw_tf.summaries import Log, read_metrics
+from draw_tf.trainer import Trainer
+from tests.cli import ROOT, run_script
 
 MODEL = DRAWConfig(image_shape=(8, 6, 1), glimpses=3, hidden_size=8, latent_size=2, read_size=2,
                    write_size=3)
@@ -115,7 +122,7 @@ def test_checkpoint_gives_the_model_that_was_evaluated(finished, images):
     workdir, report = finished
     model, step = checkpoint.load_with_step(workdir)
     assert step == 6
-    trainer = training.Trainer(MODEL, TRAIN)
+    trainer = Trainer(MODEL, TRAIN)
     trainer.evaluated.set_weights(model.get_weights())
     held_out = data.eval_dataset(images[1], TRAIN.batch_size)
     assert trainer.evaluate(held_out)["bound_nats"] == pytest.approx(report["bound_nats"], 1e-5)
@@ -124,7 +131,7 @@ def test_checkpoint_gives_the_model_that_was_evaluated(finished, images):
 def test_config_is_written_before_the_first_step(tmp_path, images, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(training.Trainer, "train", fail)
+    monkeypatch.setattr(Trainer, "train", fail)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, images)
     assert checkpoint.read_config(tmp_path) == (MODEL, TRAIN)
@@ -208,7 +215,7 @@ def not_finite(model_class, monkeypatch, from_image):
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, images, monkeypatch):
     second, first = np.sort(images[0].pixels[:, 0, 0, 0])[-2:]
-    not_finite(training.DRAW, monkeypatch, from_image=(first + second) / 2)  # one of eleven
+    not_finite(DRAW, monkeypatch, from_image=(first + second) / 2)  # one of eleven
     run(tmp_path, images)
     lines = [line for line in read_metrics(tmp_path) if line["split"] == "train"]
     assert 0 < sum(line["skipped_updates"] for line in lines) < 6
@@ -219,7 +226,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, images, m
 def test_a_run_that_stays_not_finite_ends_and_says_so(tmp_path, images, monkeypatch):
     run(tmp_path, images, train_steps=3)
     before = saved_arrays(tmp_path)
-    not_finite(training.DRAW, monkeypatch, from_image=-1)
+    not_finite(DRAW, monkeypatch, from_image=-1)
     monkeypatch.setattr(training, "PATIENCE", 3)
     with pytest.raises(TrainingError, match="learning_rate.*last good checkpoint.*ckpt-3"):
         run(tmp_path, images, train_steps=20)
@@ -230,7 +237,7 @@ def test_a_run_that_stays_not_finite_ends_and_says_so(tmp_path, images, monkeypa
 def test_clipping_is_of_each_gradient_or_of_all(equations, clipped):
     model = dataclasses.replace(MODEL, equations=equations)
     config = dataclasses.replace(TRAIN, clip_norm=2.0)
-    trainer = training.Trainer(model, config)
+    trainer = Trainer(model, config)
     applied = []
     trainer.optimizer.apply = lambda gradients, _: applied.extend(gradients)
     # norms of 4 and 3 each, and of 5 together
@@ -241,7 +248,7 @@ def test_clipping_is_of_each_gradient_or_of_all(equations, clipped):
 
 def test_schedules_start_and_end_where_they_say():
     def rates(**changes):
-        schedule = training.learning_rate(dataclasses.replace(
+        schedule = learning_rate(dataclasses.replace(
             TRAIN, train_steps=100, learning_rate=1e-2, final_learning_rate=1e-4, **changes))
         return [float(schedule(step)) for step in (0, 50, 75, 100)]
     np.testing.assert_allclose(rates(schedule="constant"), [1e-2] * 4, rtol=1e-4)
@@ -253,7 +260,7 @@ def test_schedules_start_and_end_where_they_say():
 
 def test_average_follows_the_weights_with_its_decay(images):
     config = dataclasses.replace(TRAIN, average_decay=0.75)
-    trainer = training.Trainer(MODEL, config)
+    trainer = Trainer(MODEL, config)
     before = [x.copy() for x in trainer.model.get_weights()]
     batches = iter(data.train_dataset(images[0], batch_size=4, seed=0))
     trainer.train(batches, tf.constant(1))
@@ -282,3 +289,25 @@ def test_a_run_of_another_architecture_is_refused_and_kept(finished, images):
         run(workdir, images, dataclasses.replace(MODEL, hidden_size=9))
     assert checkpoint.read_config(workdir) == (MODEL, TRAIN)
     assert_same(before, saved_arrays(workdir))
+
+
+def test_two_workers_give_the_numbers_of_one(tmp_path):
+    """Two processes on this machine, each with a part of every batch."""
+    flags = ["--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=8",
+             "--train_steps=4", "--save_every=2"]
+    with socket.socket() as first, socket.socket() as second:
+        for server in (first, second):
+            server.bind(("127.0.0.1", 0))
+        cluster = {"worker": [f"127.0.0.1:{server.getsockname()[1]}"
+                              for server in (first, second)]}
+    workers = [subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), f"--workdir={tmp_path / 'two'}",
+         "--distribute=multi_worker", *flags],
+        env={**os.environ, "TF_CONFIG": json.dumps(
+            {"cluster": cluster, "task": {"type": "worker", "index": index}})},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index in (1, 0)]
+    errors = [worker.communicate(timeout=300)[1].decode() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert run_script("train.py", f"--workdir={tmp_path / 'one'}", *flags) == 0
+    assert_same(saved_arrays(tmp_path / "one"), saved_arrays(tmp_path / "two"),
+                rtol=2e-4, atol=1e-5)

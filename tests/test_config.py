@@ -1,0 +1,142 @@
+"""The settings: their defaults, their checks, and their way through JSON."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from draw_tf import DRAWConfig, TrainConfig
+from draw_tf.config import config_from_dict, config_to_dict, write_json
+from draw_tf.errors import ConfigError
+
+
+def test_the_default_model_is_the_articles():
+    assert dataclasses.asdict(DRAWConfig()) == dict(
+        image_shape=(28, 28, 1), glimpses=10, hidden_size=256, latent_size=10, read_size=5,
+        write_size=5, read_attention=True, write_attention=True, equations="article",
+        shared_noise=False)
+
+
+def test_the_default_training_is_the_articles():
+    config = TrainConfig()
+    assert (config.batch_size, config.learning_rate, config.adam_beta1, config.clip_norm,
+            config.schedule) == (64, 1e-3, 0.5, 5.0, "constant")
+
+
+@pytest.mark.parametrize("config_class", [DRAWConfig, TrainConfig])
+def test_settings_are_frozen_and_explained(config_class):
+    for field in dataclasses.fields(config_class):
+        assert field.metadata["help"]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(config_class(), field.name, field.default)
+
+
+WHOLE_NUMBERS = ("glimpses", "hidden_size", "latent_size", "read_size", "write_size")
+TRAIN_WHOLE_NUMBERS = ("batch_size", "train_steps", "steps_per_call", "log_every", "eval_every",
+                       "save_every", "image_every")
+
+BAD = [
+    *((DRAWConfig, "image_shape", value) for value in (
+        (28, 28), (28, 28, 1, 1), (28, 0, 1), (28, 28, -1), (28.0, 28, 1), 28, None)),
+    *((DRAWConfig, name, value) for name in WHOLE_NUMBERS for value in (0, -1, 2.0, True, "5")),
+    *((DRAWConfig, name, 29) for name in ("read_size", "write_size")),
+    *((DRAWConfig, name, value) for name in ("read_attention", "write_attention", "shared_noise")
+      for value in (1, "true", None)),
+    *((DRAWConfig, "equations", value) for value in ("listing", "", None)),
+    *((TrainConfig, name, value) for name in TRAIN_WHOLE_NUMBERS for value in (0, 1.5, False)),
+    *((TrainConfig, name, value) for name in ("seed", "warmup_steps") for value in (-1, 0.5)),
+    (TrainConfig, "seed", 2**31),
+    *((TrainConfig, name, "other") for name in (
+        "dataset", "binarize", "schedule", "jit_compile", "distribute")),
+    *((TrainConfig, "unroll", value) for value in ("0", "-1", "all", "", "1.5")),
+    *((TrainConfig, "learning_rate", value) for value in (0, -1e-3, math.nan, math.inf, "0.1")),
+    *((TrainConfig, name, value) for name in ("clip_norm", "final_learning_rate")
+      for value in (-1, math.nan, math.inf, True)),
+    *((TrainConfig, name, value) for name in ("adam_beta1", "average_decay")
+      for value in (-0.1, 1, 1.5, math.nan)),
+]
+
+
+@pytest.mark.parametrize("config_class, name, value", BAD)
+def test_a_bad_value_is_refused_by_field_and_value(config_class, name, value):
+    with pytest.raises(ConfigError) as error:
+        config_class(**{name: value})
+    assert isinstance(error.value, ValueError)
+    message = str(error.value)
+    assert message.startswith(f"{name} must be ") and "\n" not in message
+    assert message.endswith(f"got {value!r}")
+
+
+GOOD = [
+    (DRAWConfig, "image_shape", (1, 28, 3)), (DRAWConfig, "read_size", 1),
+    (DRAWConfig, "write_size", 28), (DRAWConfig, "equations", "paper"),
+    (TrainConfig, "clip_norm", 0), (TrainConfig, "adam_beta1", 0), (TrainConfig, "unroll", "8"),
+    (TrainConfig, "seed", 2**31 - 1), (TrainConfig, "average_decay", 0.999),
+    (TrainConfig, "warmup_steps", 0), (TrainConfig, "learning_rate", 1),
+]
+
+
+@pytest.mark.parametrize("config_class, name, value", GOOD)
+def test_a_value_at_its_limit_is_taken(config_class, name, value):
+    sizes = dict(read_size=1, write_size=1) if name == "image_shape" else {}
+    assert getattr(config_class(**{name: value}, **sizes), name) == value
+
+
+def test_a_grid_may_be_as_large_as_the_shorter_side_of_the_image():
+    DRAWConfig(image_shape=(7, 9, 1), read_size=7, write_size=7)
+    with pytest.raises(ConfigError, match="write_size must be at most .* 7, got 8"):
+        DRAWConfig(image_shape=(7, 9, 1), write_size=8)
+
+
+MODEL = DRAWConfig(image_shape=(7, 9, 3), glimpses=3, read_size=2, write_attention=False,
+                   equations="paper", shared_noise=True)
+TRAIN = TrainConfig(dataset="mnist", learning_rate=3e-4, unroll="4", average_decay=0.99)
+
+
+def test_settings_come_back_from_json(tmp_path):
+    write_json(tmp_path / "config.json", config_to_dict(MODEL, TRAIN))
+    content = json.loads((tmp_path / "config.json").read_text())
+    assert config_from_dict(content) == (MODEL, TRAIN)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_field_that_is_not_there_has_its_default():
+    content = config_to_dict(MODEL, TRAIN)
+    del content["model"]["glimpses"], content["train"]["seed"]
+    model, train = config_from_dict(content)
+    assert model == dataclasses.replace(MODEL, glimpses=10) and train.seed == 0
+
+
+@pytest.mark.parametrize("part", ["model", "train"])
+def test_an_unknown_field_is_refused(part):
+    content = config_to_dict(MODEL, TRAIN)
+    content[part]["colour"] = 1
+    with pytest.raises(ConfigError, match=f"'{part}' has an unknown field: 'colour'"):
+        config_from_dict(content)
+
+
+@pytest.mark.parametrize("part", ["model", "train"])
+@pytest.mark.parametrize("broken", [None, [], "text"])
+def test_a_missing_part_is_refused(part, broken):
+    content = config_to_dict(MODEL, TRAIN)
+    content[part] = broken
+    with pytest.raises(ConfigError, match=f"no part named '{part}'"):
+        config_from_dict(content)
+    with pytest.raises(ConfigError, match="no part named 'model'"):
+        config_from_dict(broken)
+
+
+def test_values_that_are_read_are_checked():
+    content = config_to_dict(MODEL, TRAIN)
+    content["model"]["glimpses"] = 0
+    with pytest.raises(ConfigError, match="glimpses must be .* got 0"):
+        config_from_dict(content)
+
+
+def test_json_is_whole_or_not_written(tmp_path):
+    path = tmp_path / "config.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    assert json.loads(path.read_text()) == {"old": 1}
