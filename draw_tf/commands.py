@@ -25,5 +25,7 @@ def run(main):
             name = os.path.basename(sys.argv[0])
             print(f"{name}: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:  # before or after training, which saves and ends by itself
+            return 130
 
     app.run(told)

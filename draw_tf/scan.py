@@ -130,7 +130,8 @@ def scan(step, state, inputs, constants, unroll):
       The last state, and the outputs, stacked: [T, ...] each.
     """
     length = _length(inputs)
-    if unroll >= length:
+    # eager execution has no program to keep small
+    if unroll >= length or tf.executing_eagerly():
         return _unrolled(lambda s, x: step(s, x, constants), state, inputs)
     # the pieces are of one size, so what does not fill one goes first
     head = length % unroll

@@ -26,7 +26,6 @@ from draw_tf.errors import DRAWError
 from draw_tf.model import DRAW, auto_unroll
 from draw_tf.speed import images_per_second, matmul_flops
 from draw_tf.trainer import Trainer
-from draw_tf.trainer import Trainer
 
 MODES = ("eager", "graph", "xla")
 WINDOWS = 7  # stretches of time whose median is told
@@ -141,7 +140,8 @@ def _memory_watch():
         yield lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"] / _MIB
     else:
         before, _ = _process_memory()
-        yield lambda: _process_memory()[1] - before
+        # the kernel counts the most a little behind what there is
+        yield lambda: max(0.0, _process_memory()[1] - before)
 
 
 # ---------------------------------------------------------------- one measurement

@@ -18,6 +18,9 @@ from draw_tf.speed import TASKS, matmul_flops
 from cli import ROOT, run_module
 from numerics import small_config
 
+# the command is run a second time over in this process
+pytestmark = pytest.mark.filterwarnings("ignore:'draw_tf.benchmark' found in sys.modules")
+
 TINY = timing.Job("tiny", DRAWConfig(glimpses=2, hidden_size=8, latent_size=3),
                   TrainConfig(batch_size=4, steps_per_call=2), "graph", "train")
 MACHINE = {"kind": "CPU", "device": "a processor", "cpu_cores": 2, "tensorflow": "2.21.0"}

@@ -194,8 +194,9 @@ def without_noise(model):
 
 
 def test_fit_lowers_the_bound():
+    keras.utils.set_random_seed(0)
     model = small_model(glimpses=2)
-    model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.Adam(0.03), jit_compile=False)
     history = model.fit(blobs(), batch_size=4, epochs=6, verbose=0).history
     assert sorted(history) == ["bound_nats", "kl_nats", "recon_nats"]
     assert history["bound_nats"][-1] < 0.8 * history["bound_nats"][0]
