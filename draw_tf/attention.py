@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# A row of filter weights further than this from summing to anything is left unnormalised.
+# A row of filter weights is divided by its sum, or by this where it sums to less: far off the image.
 MINIMUM_SUM = 1e-8
 
 
@@ -37,7 +37,7 @@ class Window(NamedTuple):
 
 
 def window_parameters(params, height, width, size, equations):
-    """Turns five free numbers an image into a window (the article's `attn_window`, paper eq. 21-24).
+    """Five free numbers an image to a window (the article's `attn_window`, paper eq. 21-24).
 
     Args:
       params: [N, 5]: g~x, g~y, log sigma2, log delta~, log gamma. At g~ = 0 the window is centred,

@@ -5,6 +5,7 @@ size, n side of an attention grid. Images lie in [0, 1]; a canvas holds logits.
 """
 
 import dataclasses
+
 import keras
 import tensorflow as tf
 

@@ -91,7 +91,8 @@ class Log:
 
     def _writer(self, split):
         if split not in self.writers:
-            self.writers[split] = tf.summary.create_file_writer(str(self.workdir / "events" / split))
+            folder = self.workdir / "events" / split
+            self.writers[split] = tf.summary.create_file_writer(str(folder))
         return self.writers[split]
 
     def _graph(self):

@@ -16,7 +16,7 @@ from draw_tf.config import write_json
 from draw_tf.errors import ConfigError, DRAWError
 from draw_tf.speed import TASKS, matmul_flops
 from cli import ROOT, run_module
-from numerics import small_config
+from tests.numerics import small_config
 
 # the command is run a second time over in this process
 pytestmark = pytest.mark.filterwarnings("ignore:'draw_tf.benchmark' found in sys.modules")

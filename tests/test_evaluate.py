@@ -256,7 +256,9 @@ def test_settings_of_the_run_are_the_defaults(tmp_path, monkeypatch):
     assert evaluate_run(run, data_dir="there", batch_size=9) == {
         "bound_nats": 5.0, "dataset": "mnist", "split": "test", "binarize": "dynamic",
         "step": None}
-    evaluate_run(run, "train", "fashion_mnist", "none")
+    report = evaluate_run(run, "train", "fashion_mnist", "none")
+    assert (report["dataset"], report["split"], report["binarize"]) == (
+        "fashion_mnist", "train", "none")
     assert asked == [(CONFIG, ("mnist", "test", "there"), "dynamic", {"batch_size": 9}),
                      (CONFIG, ("fashion_mnist", "train", None), "none", {})]
 

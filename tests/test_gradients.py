@@ -4,8 +4,8 @@ import functools
 
 import pytest
 
-import reference
-from numerics import (MODES, assert_close, example, in_mode, model_with, named_gradients,
+from tests import reference
+from tests.numerics import (MODES, assert_close, example, in_mode, model_with, named_gradients,
                       small_config)
 
 WHOLE, PIECES = 3, 1  # steps to unroll, of 3; `test_scan` has pieces of other lengths

@@ -11,7 +11,7 @@ import draw_tf
 from draw_tf import DRAW, checkpoint, listing
 from draw_tf.errors import ConfigError, WorkdirError
 from cli import run_module
-from numerics import example, small_config
+from tests.numerics import example, small_config
 
 tf1 = tf.compat.v1
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import reference
+from tests import reference
 from draw_tf import DRAW, DRAWConfig
 from draw_tf.checkpoint import named_weights
-from numerics import example, model_with, named_gradients, small_config
+from tests.numerics import example, model_with, named_gradients, small_config
 
 EQUATIONS = ("article", "paper")
 N, H, W, C, D, Z = 3, 7, 9, 2, 12, 3

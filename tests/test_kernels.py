@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import reference
+from tests import reference
 from draw_tf import attention, losses
-from numerics import MODES, in_mode
+from tests.numerics import MODES, in_mode
 
 EQUATIONS = ("article", "paper")
 N, H, W, C, n, Z = 3, 4, 5, 2, 2, 3

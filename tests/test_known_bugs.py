@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import reference
 from draw_tf import DRAW, DRAWConfig, attention
 from draw_tf.checkpoint import named_weights
-from numerics import example, model_with, small_config
+from tests import reference
+from tests.numerics import example, model_with, small_config
 
 
 def column(*values):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf import DRAW, DRAWConfig, load_listing_weights, losses
-from numerics import MODES, arrays, assert_close, in_mode, named_gradients
+from tests.numerics import MODES, arrays, assert_close, in_mode, named_gradients
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 CONFIG = DRAWConfig(equations="article", shared_noise=True)

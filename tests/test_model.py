@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import reference
-from numerics import (arrays, assert_close, example, in_mode, model_with, named_gradients,
+from tests import reference
+from tests.numerics import (arrays, assert_close, example, in_mode, model_with, named_gradients,
                       our_name, relative_error, small_config)
 
 EQUATIONS = ("article", "paper")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf.scan import scan
-from numerics import MODES, in_mode
+from tests.numerics import MODES, in_mode
 
 T, N, D = 7, 3, 4
 
