@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# A row of filter weights is divided by its sum, or by this where it sums to less: far off the image.
+# What a row of filter weights is divided by where it sums to less, so far off the image is it.
 MINIMUM_SUM = 1e-8
 
 
