@@ -1,7 +1,7 @@
 """What a run tells: a line on the terminal, metrics.jsonl, TensorBoard, and pictures."""
 
 import json
-import os
+import math
 import pathlib
 import sys
 import time
@@ -150,7 +150,8 @@ class Log:
         redrawn = render.probabilities(trace.canvases[-1])  # [16, H, W, C]
         drawn = render.probabilities(generation.canvases[-1])  # [16, H, W, C]
         with self._writer("train").as_default(step):
-            pairs = [images[k::4] for k in range(4) for images in (self.shown, redrawn)]
+            across = math.gcd(len(self.shown), 4)  # pairs in a row
+            pairs = [images[k::across] for k in range(across) for images in (self.shown, redrawn)]
             tf.summary.image("reconstructions", visualize.side_by_side(pairs)[None])
             samples = visualize.grid(visualize.enlarge(visualize.to_uint8(drawn), 2))
             tf.summary.image("samples", samples[None])
