@@ -73,3 +73,10 @@ def test_pieces_give_what_the_whole_unroll_does(unroll, mode):
 def test_more_steps_to_unroll_than_there_are():
     for got, want in zip(results(T + 5), results(T)):
         np.testing.assert_array_equal(got, want)
+
+
+def test_only_pieces_make_a_loop():
+    weight = tf.Variable(0.5 * random(D, D))
+    for unroll, loops in ((T, False), (3, True)):
+        graph = tf.function(lambda steps=unroll: run(weight, steps)).get_concrete_function().graph
+        assert any("While" in operation.type for operation in graph.get_operations()) == loops
