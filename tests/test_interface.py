@@ -156,6 +156,13 @@ def test_a_model_is_made_again_from_its_config():
     assert (again.config, again.unroll) == (model.config, 2)
 
 
+@pytest.mark.parametrize("glimpses, gpus, steps", [(10, [], 10), (16, ["GPU"], 16), (64, [], 4),
+                                                   (64, ["GPU"], 8)])
+def test_few_glimpses_are_unrolled_whole_and_many_in_pieces(glimpses, gpus, steps, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    assert DRAW(small_config(glimpses=glimpses)).unroll == steps
+
+
 def test_a_seed_decides_what_is_generated():
     model = small_model()
     one, again, other, any_ = (model.generate(2, seed=seed).canvases.numpy()
