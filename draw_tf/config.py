@@ -72,19 +72,21 @@ class DRAWConfig:
     def __post_init__(self):
         shape = self.image_shape
         is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(
-            isinstance(side, int) and side > 0 for side in shape)
+            type(side) is int and side > 0 for side in shape)
         _require(is_shape, "image_shape", shape, "three whole numbers above 0: height, width, "
                  "channels")
         object.__setattr__(self, "image_shape", tuple(shape))  # JSON gives a list
         _check_integers(self, 1, ("glimpses", "hidden_size", "latent_size", "read_size",
                                   "write_size"))
         side = min(shape[:2])
-        for name in ("read_size", "write_size"):
-            value = getattr(self, name)
-            _require(value <= side, name, value, f"at most the image's shorter side, {side}")
         for name in ("read_attention", "write_attention", "shared_noise"):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name),
                      "True or False")
+        for scope in ("read", "write"):
+            name = f"{scope}_size"
+            fits = getattr(self, name) <= side or not getattr(self, f"{scope}_attention")
+            _require(fits, name, getattr(self, name),
+                     f"at most the image's shorter side, {side}")
         _check_choices(self)
 
 

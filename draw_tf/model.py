@@ -335,7 +335,10 @@ class DRAW(keras.Model):
         return scan(step, self.initial_state(tf.shape(images)[0]), noise, images, self.unroll)
 
     def _check(self, images, noise):
-        images = tf.convert_to_tensor(images, self.compute_dtype)  # [N, H, W, C]
+        images = tf.convert_to_tensor(images)  # [N, H, W, C]
+        if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
+            raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
+        images = tf.cast(images, self.compute_dtype)  # [N, H, W, C]
         if images.shape.rank != 4 or tuple(images.shape[1:]) != self.config.image_shape:
             raise ValueError(f"images must be [N, *{self.config.image_shape}], "
                              f"got {tuple(images.shape)}")

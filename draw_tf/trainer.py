@@ -110,8 +110,10 @@ class Trainer:
     def _step_update(self, gradients):
         """Updates the weights, and their average where one is wanted."""
         self.strategy.run(self._update, args=(gradients,))
-        decay = self.config.average_decay
-        if decay:
+        if self.config.average_decay:
+            step = tf.cast(self.step, tf.float32)  # []
+            # a young average forgets faster, or it would long hold the initial weights
+            decay = tf.minimum(self.config.average_decay, (1 + step) / (10 + step))  # []
             for average, now in zip(self.evaluated.trainable_variables,
                                     self.model.trainable_variables):
                 self.strategy.extended.update(

@@ -140,3 +140,10 @@ def test_json_is_whole_or_not_written(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"new": object()})
     assert json.loads(path.read_text()) == {"old": 1}
+
+
+def test_a_grid_has_to_fit_only_where_there_is_attention():
+    config = DRAWConfig(image_shape=(4, 4, 1), read_attention=False, write_attention=False)
+    assert config.read_size == 5
+    with pytest.raises(ConfigError, match="write_size must be at most .* 4, got 5"):
+        DRAWConfig(image_shape=(4, 4, 1), read_attention=False)

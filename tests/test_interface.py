@@ -246,3 +246,10 @@ def test_a_few_images_are_learned_by_heart():
     model.fit(np.tile(images, [150, 1, 1, 1]), batch_size=4, shuffle=False, verbose=0)  # 150 steps
     after = bound_nats()
     assert 0 < after - entropy < 0.3 * (before - entropy), (entropy, before, after)
+
+
+def test_grey_levels_do_not_pass_for_probabilities():
+    model = small_model()
+    levels = np.zeros([1, *model.config.image_shape], np.uint8)
+    with pytest.raises(ValueError, match="floating point in .0, 1., got uint8"):
+        model.trace(levels)

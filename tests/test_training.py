@@ -258,15 +258,18 @@ def test_schedules_start_and_end_where_they_say():
                                rtol=1e-4)
 
 
-def test_average_follows_the_weights_with_its_decay(images):
+@pytest.mark.parametrize("step, decay", [(0, 0.1), (1000, 0.75)])
+def test_average_follows_the_weights_with_its_decay(images, step, decay):
     config = dataclasses.replace(TRAIN, average_decay=0.75)
     trainer = Trainer(MODEL, config)
+    trainer.step.assign(step)
     before = [x.copy() for x in trainer.model.get_weights()]
     batches = iter(data.train_dataset(images[0], batch_size=4, seed=0))
     trainer.train(batches, tf.constant(1))
     for start, now, average in zip(before, trainer.model.get_weights(),
                                    trainer.evaluated.get_weights()):
-        np.testing.assert_allclose(average, 0.75 * start + 0.25 * now, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(average, decay * start + (1 - decay) * now, rtol=1e-5,
+                                   atol=1e-7)
         assert np.abs(now - start).max() > 0
 
 
