@@ -23,7 +23,7 @@ FOLDER = "checkpoints"
 WEIGHTS = "weights.npz"
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 # of what ships, the best first; others come after, by name
-PREFERENCE = ("binarized_mnist", "mnist")  # of what ships, the best first; others come after
+PREFERENCE = ("binarized_mnist", "mnist")
 
 
 def read_config(workdir):

@@ -114,6 +114,9 @@ class TrainConfig:
                               "equations, all together under the paper's; 0 is off")
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; 0 is off")
+    start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
+                        "data, so that windows cover the image and the mean image is drawn",
+                        ("listing", "data"))
     seed: int = _field(0, "of the initial weights, the data order and the noise")
     jit_compile: str = _field("auto", "compile with XLA; auto does", ("auto", "true", "false"))
     unroll: str = _field("auto", "glimpses unrolled in the compiled program, the rest being a "

@@ -75,6 +75,10 @@ class Images:
         """Some images, or all, as float32 [K, H, W, C] in [0, 1], for showing; never binarized."""
         return self.pixels[indices].astype(np.float32) / np.float32(self.scale)
 
+    def mean(self):
+        """The mean image, float64 [H, W, C] in [0, 1]; of binarized images, that of their draw."""
+        return self.pixels.mean(axis=0, dtype=np.float64) / self.scale  # [H, W, C]
+
     def binarized(self):
         """One Bernoulli draw of each image for ever: `Images` of pixels uint8 {0, 1}.
 

@@ -30,6 +30,7 @@ def define_flags():
     flags.DEFINE_string("note", "", "how they were trained: the command, the hardware")
     flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets "
                         "(~/tensorflow_datasets)")
+    flags.DEFINE_integer("noise_samples", 1, "draws of the noise that the bound is averaged over")
     flags.DEFINE_integer("importance_samples", None, "K of the importance-weighted bound")
 
 
@@ -93,6 +94,7 @@ def origin(name, note, half, report, metrics):
 
 def main(_):
     report = export(FLAGS.workdir, FLAGS.name, FLAGS.half, FLAGS.note, data_dir=FLAGS.data_dir,
+                    noise_samples=FLAGS.noise_samples,
                     importance_samples=FLAGS.importance_samples)
     print(f"{checkpoint.PRETRAINED / FLAGS.name}: bound {report['bound_nats']:.2f} nats on "
           f"{report['dataset']}/{report['split']}")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from draw_tf import checkpoint as checkpoints
 from draw_tf import losses
 from draw_tf.evaluation import Evaluator
+from draw_tf.initial import start_from_data
 from draw_tf.model import DRAW
 from draw_tf.noise import TRAINING, noise_for
 from draw_tf.schedules import learning_rate
@@ -56,6 +57,12 @@ class Trainer:
             # a graph can not make updates on several devices conditional: there, Python decides
             self.train = tf.function(self.train)
         self.evaluator = Evaluator(self.evaluated, jit)
+
+    def start(self, images):
+        """Sets the first weights as the `start` setting asks, from the training `data.Images`."""
+        if self.config.start == "data":
+            start_from_data(self.model, images.mean())
+            self.evaluated.set_weights(self.model.get_weights())
 
     def checkpoint(self, average=True):
         """What a checkpoint holds; without `average`, that of a run that takes none."""

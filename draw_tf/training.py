@@ -101,6 +101,8 @@ def train_and_evaluate(model_config, config, workdir, train_images, eval_images,
     path = checkpoints.latest(workdir)
     if path:
         trainer.restore(path)
+    else:
+        trainer.start(train_images)
     manager = tf.train.CheckpointManager(
         trainer.checkpoint(), os.path.join(home, checkpoints.FOLDER), max_to_keep=2,
         step_counter=trainer.step)

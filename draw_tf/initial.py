@@ -1,0 +1,73 @@
+"""First weights that know the data: windows over the whole image, drawing the mean image.
+
+With the listing's weights a new model reads a few pixels far apart, often empty ones, and spends
+its first steps learning what the mean image is, with no use for its latents.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf import attention
+
+# The mean image is kept this far from 0 and 1, where its log-odds would be infinite.
+MARGIN = 0.002
+
+
+def start_from_data(model, mean_image):
+    """Sets the biases of a new `DRAW` so that its windows cover the image and it draws the mean.
+
+    What draws it is the first canvas under the paper's equations, and under the article's, which
+    have none, the same patch at each step: as near as its blurred grid comes.
+
+    Args:
+      model: a `DRAW`.
+      mean_image: mean of the training images, [H, W, C] in [0, 1].
+    """
+    config = model.config
+    for scope, layer in model.window_layers.items():
+        layer.bias.assign(covering_window(*config.image_shape[:2], _size(config, scope),
+                                          config.equations))
+    mean = np.clip(mean_image, MARGIN, 1 - MARGIN)  # [H, W, C]
+    log_odds = np.log(mean / (1 - mean))  # [H, W, C]
+    if config.equations == "paper":
+        model.first["canvas"].assign(log_odds)
+    else:
+        model.patch_layer.bias.assign(np.ravel(_patch(config, log_odds / config.glimpses)))
+
+
+def covering_window(height, width, size, equations):
+    """The window that tiles the image: parameters [5] for `attention.window_parameters`.
+
+    Its n x n points are the centres of n x n equal tiles (of a square, the image's longer side),
+    and a filter's standard deviation is half a tile.
+    """
+    longest = max(height, width)
+    delta = longest / size
+    stretch = np.log(delta * max(size - 1, 1) / max(longest - 1, 1))
+    if equations == "paper":
+        return np.float32([0, 0, 2 * np.log(delta / 2), stretch, 0])  # [5]
+    # the listing's grid lies one delta towards the origin, its centre one pixel the other way
+    shift_x, shift_y = (2 * (delta - 1) / (length + 1) for length in (width, height))
+    return np.float32([shift_x, shift_y, np.log(delta / 2 / 2**0.5), -stretch, 0])  # [5]
+
+
+def _size(config, scope):
+    return config.read_size if scope == "read" else config.write_size
+
+
+def _patch(config, image):
+    """The patch [n, n, C] that the covering window writes nearest to `image` [H, W, C]."""
+    if not config.write_attention:
+        return image
+    height, width, channels = config.image_shape
+    size = config.write_size
+    params = covering_window(height, width, size, config.equations)[np.newaxis]  # [1, 5]
+    gx, gy, sigma2, delta, gamma = attention.window_parameters(
+        tf.constant(params), height, width, size, config.equations)  # [1, 1] each
+    Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, height, width, size,
+                                  config.equations)  # [1, n, W], [1, n, H]
+    one_pixel = tf.reshape(tf.eye(size**2), [-1, size, size, 1])  # [n n, n, n, 1]
+    strokes = attention.write(one_pixel, Fx, Fy, gamma)  # [n n, H, W, 1]
+    strokes = tf.reshape(strokes, [size**2, -1]).numpy()  # [n n, H W]
+    patch = np.linalg.lstsq(strokes.T, image.reshape(-1, channels), rcond=None)[0]  # [n n, C]
+    return patch.reshape(size, size, channels)
