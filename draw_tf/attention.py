@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# What a row of filter weights is divided by where it sums to less, so far off the image is it.
+# A row of filter weights that sums to less is divided by this instead: its filter lies far off the
+# image, or is so narrow that it falls between two pixels.
 MINIMUM_SUM = 1e-8
 
 
@@ -99,8 +100,8 @@ def filterbank(gx, gy, sigma2, delta, height, width, size, equations):
       equations: "article" or "paper".
 
     Returns:
-      Fx [N, n, W] and Fy [N, n, H]. Each row sums to 1, or to less where a filter lies so far
-      off the image that its weights there sum to under MINIMUM_SUM.
+      Fx [N, n, W] and Fy [N, n, H]. Each row sums to 1, or to less where its weights before
+      summed to under MINIMUM_SUM.
     """
     return (_filters(gx, delta, sigma2, width, size, equations),
             _filters(gy, delta, sigma2, height, size, equations))

@@ -105,15 +105,16 @@ class TrainConfig:
     train_steps: int = _field(10_000, "steps in all, those of resumed runs included")
     learning_rate: float = _field(1e-3, "Adam's rate at its highest")
     final_learning_rate: float = _field(1e-5, "where the cosine and exponential schedules end")
-    schedule: str = _field("constant", "the learning rate over the run: constant; cosine, after "
-                           "a warm-up; or constant for the first half and exponential decay over "
-                           "the second", ("constant", "cosine", "exponential"))
-    warmup_steps: int = _field(0, "steps over which the learning rate rises from zero")
+    schedule: str = _field("constant", "the learning rate over the run: constant; cosine; or "
+                           "constant for the first half and exponential decay over the second", ("constant", "cosine", "exponential"))
+    warmup_steps: int = _field(0, "steps over which the learning rate rises from zero, "
+                              "whatever its schedule")
     adam_beta1: float = _field(0.5, "Adam's first decay rate")
     clip_norm: float = _field(5.0, "clip the gradients to this norm: each one under the article's "
                               "equations, all together under the paper's; 0 is off")
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
-                                  "which is then what is evaluated and drawn from; 0 is off")
+                                  "which is then what is evaluated and drawn from; lower while "
+                                  "the average is young; 0 is off")
     start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
                         "data, so that windows cover the image and the mean image is drawn",
                         ("listing", "data"))
@@ -139,7 +140,8 @@ class TrainConfig:
                  "auto or a whole number of at least 1")
         _require(self.seed < 2**31, "seed", self.seed, "below 2147483648")
         _check_number(self, "learning_rate", 0, low_included=False)
-        _check_number(self, "final_learning_rate", 0)
+        _check_number(self, "final_learning_rate", 0,
+                      low_included=self.schedule != "exponential")  # which never arrives at 0
         _check_number(self, "clip_norm", 0)
         _check_number(self, "adam_beta1", 0, 1)
         _check_number(self, "average_decay", 0, 1)

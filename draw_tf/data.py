@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from draw_tf import philox
 from draw_tf.config import BINARIZE, DATASETS
 from draw_tf.download import read_split
 from draw_tf.errors import ConfigError
@@ -28,8 +29,6 @@ _SPLITS = {
     "binarized_mnist": {"train": "train", "validation": "validation", "test": "test"},
 }
 _CHUNK = 8  # steps prepared at once: four times as fast as one by one
-_PHILOX = 1  # the number of this algorithm among TensorFlow's generators
-_ORDER, _DYNAMIC, _STATIC = range(3)  # streams of random numbers under one key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,7 +88,8 @@ class Images:
         with tf.device("CPU:0"):  # the same numbers on every machine
             for first in range(0, len(self), 1000):  # bounds the memory for draws
                 grey = self.floats(slice(first, first + 1000))  # [<=1000, H, W, C]
-                pixels[first:first + 1000] = _uniform(key, _STATIC, first, *grey.shape) < grey
+                draws = philox.uniform(key, philox.STATIC, first, len(grey), self.shape)
+                pixels[first:first + 1000] = draws < grey
         return dataclasses.replace(self, pixels=pixels, scale=1)
 
 
@@ -186,7 +186,7 @@ def train_dataset(images, *, batch_size, seed, start_step=0, binarize="none", nu
         indices = _shuffled(positions, len(images), seed)  # [CHUNK * S, rows]
         batches = tf.cast(tf.gather(pixels, indices), tf.float32) / images.scale
         if binarize == "dynamic":
-            draws = tf.stack([_uniform(seed, _DYNAMIC, position, rows, *images.shape)
+            draws = tf.stack([philox.uniform(seed, philox.DYNAMIC, position, rows, images.shape)
                               for position in tf.unstack(first)])  # [CHUNK * S, rows, H, W, C]
             batches = tf.cast(draws < batches, tf.float32)
         return batches
@@ -237,32 +237,12 @@ def _shuffled(positions, count, seed):
     """
     epochs = positions // count
     first, last = tf.reduce_min(epochs), tf.reduce_max(epochs)
-    keys = tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([last - first + 1, 4]), key=_uint64([seed]),
-        counter=_uint64([first, _ORDER]), alg=_PHILOX, dtype=tf.uint32)[:, :3]  # [epochs, 3]
+    keys = philox.integers(seed, philox.ORDER, first, last - first + 1, 3)  # [epochs, 3]
     keys = tf.gather(keys, epochs - first)  # [..., 3]
     indices = tf.raw_ops.RandomIndexShuffle(
         index=tf.reshape(positions % count, [-1]), seed=tf.reshape(keys, [-1, 3]),
         max_index=tf.constant(count - 1, tf.int64), rounds=8)
     return tf.reshape(indices, positions.shape)
-
-
-def _uniform(key, stream, first, count, *shape):
-    """Draws in [0, 1) for images `first` to `first + count - 1`, float32 [count, *shape].
-
-    The generator makes four numbers of each value of its counter, and an image owns a whole number
-    of these values: its draws depend on key, stream and position, not on what is drawn with it.
-    """
-    size = math.prod(shape)
-    values = math.ceil(size / 4)
-    draws = tf.raw_ops.StatelessRandomUniformV2(
-        shape=[count, 4 * values], key=_uint64([key]), counter=_uint64([first * values, stream]),
-        alg=_PHILOX, dtype=tf.float32)  # [count, 4 * values]
-    return tf.reshape(draws[:, :size], [count, *shape])
-
-
-def _uint64(numbers):
-    return tf.cast(tf.stack([tf.cast(number, tf.int64) for number in numbers]), tf.uint64)
 
 
 def _options():

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import sys
 import urllib.parse
 
 from draw_tf.errors import DataError
@@ -37,7 +38,7 @@ def read_split(name, split, data_dir):
 def _download(builder):
     """Downloads and prepares a data set, or raises DataError."""
     folder = builder.data_path.parents[1]
-    logging.getLogger(__name__).info("Downloading %s to %s", builder.name, folder)
+    print(f"Downloading {builder.name} to {folder}", file=sys.stderr, flush=True)
     try:
         _probe(builder.url_infos)
         builder.download_and_prepare()

@@ -3,18 +3,17 @@
 Letters in shapes: T steps, N images, Z latent variables.
 """
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
-TRAINING, _EVALUATION = 1, 3  # streams of random numbers
-_PHILOX = 1  # the number of this algorithm among TensorFlow's generators
+from draw_tf import philox
+
+TRAINING = 1  # the use that the noise of training is folded with
 
 
-def noise_for(seed, stream, number, shape):
+def noise_for(seed, use, number, shape):
     """Standard normal noise of one batch, a pure function of its arguments."""
-    key = tf.random.experimental.stateless_fold_in([seed, stream], number)
+    key = tf.random.experimental.stateless_fold_in([seed, use], number)
     # the algorithm is named, so that all devices draw the same
     return tf.random.stateless_normal(shape, key, alg="philox")
 
@@ -33,14 +32,8 @@ def evaluation_noise(sample, first, count, glimpses, latent_size):
     Returns:
       [T, count, Z].
     """
-    size = glimpses * latent_size
-    # the generator makes four numbers of each value of its counter
-    values = math.ceil(size / 4)
-    draws = tf.raw_ops.StatelessRandomNormalV2(
-        shape=[count, 4 * values], key=tf.constant([sample], tf.uint64),
-        counter=tf.constant([first * values, _EVALUATION], tf.uint64), alg=_PHILOX,
-        dtype=tf.float32)  # [count, 4 * values]
-    noise = tf.reshape(draws[:, :size], [count, glimpses, latent_size])  # [count, T, Z]
+    noise = philox.normal(sample, philox.EVALUATION, first, count,
+                          [glimpses, latent_size])  # [count, T, Z]
     return tf.transpose(noise, [1, 0, 2])  # [T, count, Z]
 
 

@@ -1,8 +1,11 @@
 """What a run tells: a line on the terminal, metrics.jsonl, TensorBoard, and pictures."""
 
+import dataclasses
+import datetime
 import json
 import math
 import pathlib
+import shutil
 import sys
 import time
 
@@ -58,12 +61,13 @@ class Log:
     def __init__(self, workdir, trainer, eval_images, changed=()):
         self.workdir, self.trainer = pathlib.Path(workdir), trainer
         self.evaluated_images = len(eval_images)
-        self.shown = eval_images.floats(slice(0, SHOWN))  # [16, H, W, C]
+        shown = dataclasses.replace(eval_images, pixels=eval_images.pixels[:SHOWN])
+        binarize = trainer.config.binarize != "none"
+        self.shown = (shown.binarized() if binarize else shown).floats()  # [16, H, W, C]
         self.changed = changed
         self.terminal = sys.stdout.isatty()
         self.writers = {}
         self.profiling = False
-        self.last = {}
 
     def __enter__(self):
         step, config = int(self.trainer.step), self.trainer.config
@@ -84,8 +88,7 @@ class Log:
         return self
 
     def __exit__(self, *_):
-        if self.profiling:
-            self.stop_profile()
+        self.stop_profile()
         for writer in self.writers.values():
             writer.close()
 
@@ -130,7 +133,7 @@ class Log:
     def _progress(self, line):
         step, steps = line["step"], self.trainer.config.train_steps
         rate = (time.perf_counter() - self.began) / max(step - self.first_step, 1)
-        left = time.strftime("%H:%M:%S", time.gmtime(rate * (steps - step)))
+        left = datetime.timedelta(seconds=round(rate * (steps - step)))
         text = (f"step {step}/{steps}  {line['split']:<10} recon {line['recon_nats']:7.2f}  "
                 f"kl {line['kl_nats']:6.2f}  bound {line['bound_nats']:7.2f} nats  "
                 f"{line['images_per_second']:6.0f} images/s  {left} left")
@@ -140,7 +143,8 @@ class Log:
         # one line that renews itself, and evaluations that stay
         bar = "#" * round(20 * step / steps)
         end = "" if line["split"] == "train" else "\n"
-        print(f"\r\x1b[K[{bar:<20}] {text}", end=end, flush=True)
+        text = f"[{bar:<20}] {text}"[:shutil.get_terminal_size().columns - 1]  # or it would wrap
+        print(f"\r\x1b[K{text}", end=end, flush=True)
 
     def pictures(self, step):
         """Reconstructions, samples, strokes and histograms of the windows, to TensorBoard."""
@@ -173,7 +177,9 @@ class Log:
         self.profiling = True
 
     def stop_profile(self):
-        """Ends the profile and writes it for TensorBoard."""
+        """Ends the profile and writes it for TensorBoard; nothing where none was started."""
+        if not self.profiling:  # resumed after its first step
+            return
         tf.profiler.experimental.stop()
         self.profiling = False
 

@@ -56,6 +56,7 @@ class Trainer:
         if self.replicas == 1:
             # a graph can not make updates on several devices conditional: there, Python decides
             self.train = tf.function(self.train)
+        self._sum = tf.function(self._sum)
         self.evaluator = Evaluator(self.evaluated, jit)
 
     def start(self, images):
@@ -152,6 +153,19 @@ class Trainer:
                 self.skipped_in_a_row.assign_add(1)
             self.step.assign_add(1)
         return tf.stack([updates, norms]), means
+
+    def agree(self, wish):
+        """Whether any of the processes that train together, all asked at this step, wishes so."""
+        if self.config.distribute != "multi_worker":
+            return wish
+        return bool(self._sum(tf.constant(float(wish))) > 0)
+
+    def _sum(self, x):
+        """The sum [] of each replica's x []."""
+        context = tf.distribute.get_replica_context
+        total = self.strategy.run(
+            lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, x))  # [] on each replica
+        return self.strategy.experimental_local_results(total)[0]
 
     # ------------------------------------------------------------ evaluation
 

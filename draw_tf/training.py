@@ -41,17 +41,38 @@ def _is_chief(strategy):
 
 
 @contextlib.contextmanager
+def _home(workdir, strategy):
+    """Where this process writes: workers beside the chief write as it does, where nobody looks."""
+    if _is_chief(strategy):
+        yield workdir
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+
+
+@contextlib.contextmanager
 def stop_requests():
-    """Turns Ctrl-C and SIGTERM into a flag: yields a function that says whether one came."""
+    """Turns Ctrl-C and SIGTERM into a flag: yields a function that says whether one came.
+
+    A second one does what it always did, for whoever does not want to wait.
+    """
     received, before = [], {}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def receive(*_):
+        received.append(True)
+        restore()
+
     if threading.current_thread() is threading.main_thread():  # others can set no handler
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, lambda *_: received.append(True))
+            before[number] = signal.signal(number, receive)
     try:
         yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 def _training_batches(trainer, images):
@@ -82,7 +103,8 @@ def train_and_evaluate(model_config, config, workdir, train_images, eval_images,
         TensorFlow does anything else, so before the images are loaded.
 
     Returns:
-      The last evaluation, a `losses.report`; None if the run was stopped before.
+      The last evaluation, a `losses.report`; None if none was made, as the run was stopped before
+      or was at its end already.
 
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
@@ -94,21 +116,21 @@ def train_and_evaluate(model_config, config, workdir, train_images, eval_images,
                           f"got {model_config.image_shape}")
     strategy = strategy or make_strategy(config.distribute)
     data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
-    # workers beside the chief write as it does, where nobody looks
-    home = workdir if _is_chief(strategy) else tempfile.mkdtemp()
-    changed = checkpoints.prepare_workdir(home, model_config, config)
-    trainer = Trainer(model_config, config, strategy)
-    path = checkpoints.latest(workdir)
-    if path:
-        trainer.restore(path)
-    else:
-        trainer.start(train_images)
-    manager = tf.train.CheckpointManager(
-        trainer.checkpoint(), os.path.join(home, checkpoints.FOLDER), max_to_keep=2,
-        step_counter=trainer.step)
-    log = Log(home, trainer, eval_images, changed)
-    with stop_requests() as stopping, log:
-        return _Loop(trainer, manager, log, train_images, eval_images, profile_steps).run(stopping)
+    with _home(workdir, strategy) as home:
+        changed = checkpoints.prepare_workdir(home, model_config, config)
+        trainer = Trainer(model_config, config, strategy)
+        path = checkpoints.latest(workdir)
+        if path:
+            trainer.restore(path)
+        else:
+            trainer.start(train_images)
+        manager = tf.train.CheckpointManager(
+            trainer.checkpoint(), os.path.join(home, checkpoints.FOLDER), max_to_keep=2,
+            step_counter=trainer.step)
+        log = Log(home, trainer, eval_images, changed)
+        with stop_requests() as stopping, log:
+            loop = _Loop(trainer, manager, log, train_images, eval_images, profile_steps)
+            return loop.run(stopping)
 
 
 class _Loop:
@@ -142,10 +164,11 @@ class _Loop:
         return self.step % every == 0 or self.step == self.config.train_steps
 
     def run(self, stopping):
-        """Runs to the end, or until `stopping()`; returns the last evaluation."""
+        """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
         config, trainer = self.config, self.trainer
         started = time.perf_counter()
-        while self.step < config.train_steps and not stopping():
+        stopped = False
+        while self.step < config.train_steps and not stopped:
             if self.step in self.profile_steps[:1]:
                 self.log.start_profile()
             count = self._next_stop()
@@ -160,8 +183,9 @@ class _Loop:
                 self._tick(started)
                 self._events()
                 started = time.perf_counter()
+            stopped = trainer.agree(stopping())
         self._tick(started)
-        if stopping():
+        if self.step < config.train_steps:
             self.manager.save(self.step)
             self.log.stopped(self.step)
         else:

@@ -15,7 +15,7 @@ from draw_tf import DRAW, DRAWConfig, TrainConfig, attention, benchmark, timing
 from draw_tf.config import write_json
 from draw_tf.errors import ConfigError, DRAWError
 from draw_tf.speed import TASKS, matmul_flops
-from cli import ROOT, run_module
+from tests.cli import ROOT, run_module
 from tests.numerics import small_config
 
 # the command is run a second time over in this process

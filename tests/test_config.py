@@ -48,7 +48,8 @@ BAD = [
     *((TrainConfig, name, value) for name in ("seed", "warmup_steps") for value in (-1, 0.5)),
     (TrainConfig, "seed", 2**31),
     *((TrainConfig, name, "other") for name in (
-        "dataset", "binarize", "schedule", "jit_compile", "distribute")),
+        "dataset", "binarize", "schedule", "start", "jit_compile",
+        "distribute")),
     *((TrainConfig, "unroll", value) for value in ("0", "-1", "all", "", "1.5")),
     *((TrainConfig, "learning_rate", value) for value in (0, -1e-3, math.nan, math.inf, "0.1")),
     *((TrainConfig, name, value) for name in ("clip_norm", "final_learning_rate")
@@ -66,6 +67,12 @@ def test_a_bad_value_is_refused_by_field_and_value(config_class, name, value):
     message = str(error.value)
     assert message.startswith(f"{name} must be ") and "\n" not in message
     assert message.endswith(f"got {value!r}")
+
+
+def test_a_decay_that_multiplies_can_not_end_at_zero():
+    with pytest.raises(ConfigError, match="final_learning_rate must be a number above 0, got 0"):
+        TrainConfig(schedule="exponential", final_learning_rate=0)
+    TrainConfig(schedule="cosine", final_learning_rate=0)
 
 
 GOOD = [

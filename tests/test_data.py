@@ -9,7 +9,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from draw_tf import config, data, download
+from draw_tf import config, data, download, philox
 from draw_tf.data import Images
 
 SHAPE = (4, 3, 2)  # 24 pixels
@@ -227,7 +227,7 @@ def test_static_draw_differs_between_splits_and_sets():
 def test_static_draw_does_not_depend_on_how_many_images_are_drawn_at_once():
     many = grey(2003).binarized()
     assert many.pixels.dtype == np.uint8 and many.scale == 1
-    draws = data._uniform(data.zlib.crc32(b"arrays/train"), data._STATIC, 0, 2003, *SHAPE)
+    draws = philox.uniform(data.zlib.crc32(b"arrays/train"), philox.STATIC, 0, 2003, SHAPE)
     np.testing.assert_array_equal(many.pixels, draws.numpy() < np.float32(0.3))
 
 
@@ -248,7 +248,7 @@ def test_dynamic_draw_is_new_in_every_epoch_and_of_the_right_mean():
 
 
 def test_draws_of_one_stream_are_uniform_and_independent():
-    draws = data._uniform(7, data._DYNAMIC, 10**12, 5000, 3, 3, 1).numpy().reshape(5000, 9)
+    draws = philox.uniform(7, philox.DYNAMIC, 10**12, 5000, (3, 3, 1)).numpy().reshape(5000, 9)
     assert draws.min() >= 0 and draws.max() < 1
     assert np.histogram(draws, 10, (0, 1))[0] == pytest.approx([4500] * 10, abs=320)  # 5 sigma
     assert np.abs(np.corrcoef(draws.T) - np.eye(9)).max() < 0.075  # 5.3 sigma
@@ -265,8 +265,8 @@ def test_zeros_and_ones_are_left_as_they_are(binarize):
 
 
 def test_a_draw_of_exactly_zero_leaves_black_black(monkeypatch):
-    monkeypatch.setattr(data, "_uniform",
-                        lambda key, stream, first, *shape: tf.zeros(shape))
+    monkeypatch.setattr(philox, "uniform",
+                        lambda key, stream, first, count, shape: tf.zeros([count, *shape]))
     black = grey(2, level=0.0)
     assert not black.binarized().pixels.any()
     assert not steps(black, 1, batch_size=2, seed=0, binarize="dynamic").any()

@@ -10,7 +10,7 @@ import tensorflow as tf
 import draw_tf
 from draw_tf import DRAW, checkpoint, listing
 from draw_tf.errors import ConfigError, WorkdirError
-from cli import run_module
+from tests.cli import run_module
 from tests.numerics import example, small_config
 
 tf1 = tf.compat.v1

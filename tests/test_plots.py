@@ -11,6 +11,7 @@ import pytest
 from draw_tf import plots, render, visualize
 from draw_tf.data import Images
 from tests import reference
+from tests.cli import run_module
 from tests.numerics import model_with, small_config
 
 
@@ -128,3 +129,40 @@ def test_samples_stand_beside_the_nearest_training_image(num, columns):
     across = [samples[column::columns] for column in range(columns)]
     expected = visualize.side_by_side([*across, near[::-1]], last_apart=True)
     np.testing.assert_array_equal(picture, expected)
+
+
+# The command that makes what a README shows.
+
+
+def test_figures_are_named_by_run_and_made_of_its_numbers(tmp_path):
+    lines = metrics()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "new" / "figures"
+    assert run_module("draw_tf.figures", f"--workdirs={tmp_path}/one,{tmp_path}/two/",
+                      f"--out={out}") == 0
+    assert {path.name for path in out.iterdir()} == {"one.jsonl", "two.jsonl", "training.png"}
+    kept = [json.loads(line) for line in (out / "two.jsonl").read_text().splitlines()]
+    assert kept == plots.thin_metrics(lines)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([], "workdirs or samples must name a run"),
+    (["--workdirs=."], "--workdirs=. holds no metrics"),
+    (["--workdirs=a,b/a"], "workdirs must be of different names, got two of a"),
+    (["--samples=missing"], "missing"),
+    (["--samples=mnist", "--num=0"], "num must be at least 1, got 0"),
+    (["--samples=mnist", "--out=file"], "out can not be written: file"),
+])
+def test_figures_that_can_not_be_made_are_told(tmp_path, monkeypatch, capfd, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("kept")
+    for name in ("a", "b/a"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "metrics.jsonl").write_text(json.dumps(line(1, "train", 9.0)) + "\n")
+    assert run_module("draw_tf.figures", "--out=out", *arguments) == 1
+    error = capfd.readouterr().err
+    assert words in error and "Traceback" not in error
+    assert (tmp_path / "file").read_text() == "kept"

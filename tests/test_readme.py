@@ -1,5 +1,6 @@
 """The README: its commands run, its Python runs, and what it names is there."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from draw_tf import timing
 from tests.cli import ROOT, run_module, run_script
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,7 +55,13 @@ def test_command_runs(folder, monkeypatch, command):  # in the README's order
     elif arguments[1] == "pytest":
         assert set(arguments[2:]) <= {"-q"}  # of everything: this test is a part of it
     elif arguments[1] == "draw_tf.benchmark":
-        assert run_module("draw_tf.benchmark", *arguments[2:], "--help") in (0, 1)
+        records = json.loads((ROOT / "assets/results/benchmark_cpu.json").read_text())["records"]
+        monkeypatch.setattr(timing, "measure_apart",
+                            lambda job, *_: dict(records[0], sweep=job.sweep))
+        assert run_module("draw_tf.benchmark", *arguments[2:]) == 0
+        for word in arguments[2:]:
+            if word.startswith(("--json=", "--plot=")):
+                assert (folder / word.partition("=")[2]).stat().st_size > 0
     else:
         assert run_module(*arguments[1:]) == 0
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import imageio.v3 as iio
 import numpy as np
@@ -176,6 +177,28 @@ def test_lines_logged_after_the_last_checkpoint_are_not_repeated(tmp_path, image
                      (6, "test")]
 
 
+def test_a_run_resumed_between_the_profiled_steps_goes_on(tmp_path, images):
+    run(tmp_path, images, train_steps=3)
+    training.train_and_evaluate(MODEL, TRAIN, tmp_path, *images, profile_steps=(2, 4))
+    assert checkpoint.load_with_step(tmp_path)[1] == 6
+
+
+def test_a_second_signal_is_not_held_back():
+    with pytest.raises(KeyboardInterrupt), training.stop_requests() as stopping:
+        signal.raise_signal(signal.SIGINT)
+        assert stopping()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_reconstructions_are_of_images_as_the_run_sees_them(tmp_path, images):
+    for binarize, binary in (("none", False), ("static", True), ("dynamic", True)):
+        config = dataclasses.replace(TRAIN, binarize=binarize)
+        shown = Log(tmp_path, Trainer(MODEL, config), images[1]).shown
+        assert np.isin(shown, (0, 1)).all() == binary
+        if binary:
+            np.testing.assert_array_equal(shown, images[1].binarized().floats())
+
+
 def test_a_finished_run_has_nothing_left_to_do(finished, images, capsys):
     workdir, _ = finished
     before = saved_arrays(workdir)
@@ -186,7 +209,8 @@ def test_a_finished_run_has_nothing_left_to_do(finished, images, capsys):
 
 def test_two_devices_give_the_numbers_of_one(tmp_path, images):
     assert len(tf.config.list_logical_devices("CPU")) == 2
-    changes = {"binarize": "dynamic", "average_decay": 0.5, "jit_compile": "true"}
+    changes = {"binarize": "dynamic", "average_decay": 0.5, "jit_compile": "true", "unroll": "2",
+               "start": "data"}
     run(tmp_path / "one", images, **changes)
     run(tmp_path / "two", images, distribute="mirrored", **changes)
     assert_same(saved_arrays(tmp_path / "one"), saved_arrays(tmp_path / "two"),
@@ -298,19 +322,37 @@ def test_two_workers_give_the_numbers_of_one(tmp_path):
     """Two processes on this machine, each with a part of every batch."""
     flags = ["--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=8",
              "--train_steps=4", "--save_every=2"]
-    with socket.socket() as first, socket.socket() as second:
-        for server in (first, second):
-            server.bind(("127.0.0.1", 0))
-        cluster = {"worker": [f"127.0.0.1:{server.getsockname()[1]}"
-                              for server in (first, second)]}
-    workers = [subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), f"--workdir={tmp_path / 'two'}",
-         "--distribute=multi_worker", *flags],
-        env={**os.environ, "TF_CONFIG": json.dumps(
-            {"cluster": cluster, "task": {"type": "worker", "index": index}})},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index in (1, 0)]
+    workers = start_workers(tmp_path / "two", *flags)
     errors = [worker.communicate(timeout=300)[1].decode() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], errors
     assert run_script("train.py", f"--workdir={tmp_path / 'one'}", *flags) == 0
     assert_same(saved_arrays(tmp_path / "one"), saved_arrays(tmp_path / "two"),
                 rtol=2e-4, atol=1e-5)
+
+
+def test_a_signal_to_one_worker_stops_and_saves_all(tmp_path):
+    workers = start_workers(tmp_path, "--glimpses=2", "--hidden_size=8", "--latent_size=2",
+                            "--batch_size=8", "--train_steps=1000000", "--log_every=10")
+    metrics = tmp_path / "metrics.jsonl"
+    until = time.monotonic() + 200
+    while not (metrics.exists() and metrics.read_text()) and time.monotonic() < until:
+        time.sleep(0.2)
+    workers[0].terminate()  # not the one that saves
+    errors = [worker.communicate(timeout=60)[1].decode() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert checkpoint.load_with_step(tmp_path)[1] >= 10
+
+
+def start_workers(workdir, *flags):
+    """Two processes that train together, the chief last."""
+    with socket.socket() as first, socket.socket() as second:
+        for server in (first, second):
+            server.bind(("127.0.0.1", 0))
+        cluster = {"worker": [f"127.0.0.1:{server.getsockname()[1]}"
+                              for server in (first, second)]}
+    return [subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), f"--workdir={workdir}",
+         "--distribute=multi_worker", *flags],
+        env={**os.environ, "TF_CONFIG": json.dumps(
+            {"cluster": cluster, "task": {"type": "worker", "index": index}})},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index in (1, 0)]
