@@ -164,7 +164,8 @@ class Trainer:
         """The sum [] of each replica's x []."""
         context = tf.distribute.get_replica_context
         total = self.strategy.run(
-            lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, x))  # [] on each replica
+            # a copy, for only what a replica made can be reduced
+            lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(x)))  # []
         return self.strategy.experimental_local_results(total)[0]
 
     # ------------------------------------------------------------ evaluation
