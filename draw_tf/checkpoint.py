@@ -21,9 +21,10 @@ from draw_tf.model import DRAW
 CONFIG = "config.json"
 FOLDER = "checkpoints"
 WEIGHTS = "weights.npz"
+STEP = "step"  # in WEIGHTS, beside the variables
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 # of what ships, the best first; others come after, by name
-PREFERENCE = ("binarized_mnist", "mnist")
+PREFERENCE = ("binarized_mnist", "binarized_mnist_cpu", "mnist")
 
 
 def read_config(workdir):
@@ -142,12 +143,18 @@ def assign_weights(model, weights):
         variable.assign(weights[name].astype(np.float32))
 
 
-def save_weights(model, path, dtype=np.float32):
-    """Writes a model's weights as an .npz, without pickle; see `named_weights` for the names."""
+def save_weights(model, path, dtype=np.float32, step=None):
+    """Writes a model's weights as an .npz, without pickle; see `named_weights` for the names.
+
+    A training `step` that they are of is kept beside them.
+    """
+    arrays = {name: variable.numpy().astype(dtype)
+              for name, variable in named_weights(model).items()}
+    if step is not None:
+        arrays[STEP] = np.int64(step)
     partial = f"{path}.partial"
     with open(partial, "wb") as file:
-        np.savez_compressed(file, **{name: variable.numpy().astype(dtype)
-                                     for name, variable in named_weights(model).items()})
+        np.savez_compressed(file, **arrays)
     os.replace(partial, path)
 
 
@@ -214,8 +221,7 @@ def load_with_step(workdir):
     model_config, _ = read_config(workdir)
     model = DRAW(model_config)
     if (workdir / WEIGHTS).exists():
-        _load_weights(model, workdir / WEIGHTS)
-        return model, None
+        return model, _load_weights(model, workdir / WEIGHTS)
     path = latest(workdir)
     if path is None:
         raise WorkdirError(f"--workdir={workdir} holds no checkpoint yet")
@@ -227,11 +233,14 @@ def load_with_step(workdir):
 
 
 def _load_weights(model, path):
-    """`assign_weights` from what `save_weights` wrote, or WorkdirError."""
+    """`assign_weights` from what `save_weights` wrote, and its step, or WorkdirError."""
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no .npz file, or one cut short")
         with np.load(path, allow_pickle=False) as arrays:
-            assign_weights(model, dict(arrays))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = dict(arrays)
+        step = arrays.pop(STEP, None)
+        assign_weights(model, arrays)
+        return None if step is None else int(step)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise WorkdirError(f"{path} can not be read: {error}") from error

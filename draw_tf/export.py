@@ -65,8 +65,8 @@ def export(workdir, name, half=False, note="", folder=checkpoint.PRETRAINED, **o
             new = pathlib.Path(partial)
             write_json(new / checkpoint.CONFIG, config_to_dict(*configs))
             checkpoint.save_weights(model, new / checkpoint.WEIGHTS,
-                                    np.float16 if half else np.float32)
-            report = {**evaluate_run(new, **options), "step": step}
+                                    np.float16 if half else np.float32, step)
+            report = evaluate_run(new, **options)
             write_json(new / EVALUATION, report)
             (new / NOTE).write_text(origin(name, note, half, report, read_metrics(workdir)),
                                     encoding="utf-8")
@@ -85,9 +85,13 @@ def origin(name, note, half, report, metrics):
     if trained and metrics:
         trained += f" in {metrics[-1]['seconds'] / 60:.1f} minutes"
     lines += [f"- {trained}"] if trained else []
+    error = "" if report["bound_se"] is None else f" (+- {report['bound_se']:.2f})"
+    weighted = ("" if report["iwae_nats"] is None else
+                f"; importance-weighted {report['iwae_nats']:.2f} "
+                f"({report['importance_samples']} samples)")
     lines += [f"- {report['dataset']}/{report['split']}, {report['examples']} images, "
-              f"binarize={report['binarize']}: bound {report['bound_nats']:.2f} nats, of which KL "
-              f"{report['kl_nats']:.2f} (all numbers in {EVALUATION})",
+              f"binarize={report['binarize']}: bound {report['bound_nats']:.2f}{error} nats, of "
+              f"which KL {report['kl_nats']:.2f}{weighted} (all numbers in {EVALUATION})",
               f"- weights in float{16 if half else 32}; settings in {checkpoint.CONFIG}"]
     return "\n".join(lines) + "\n"
 

@@ -325,13 +325,19 @@ def test_a_run_is_exported_to_the_weights_that_ship(run, saved, shelf, images):
     for name, value in numbers(model).items():
         np.testing.assert_array_equal(value, saved[1][100][name].astype(np.float16), err_msg=name)
     assert json.loads((folder / "evaluation.json").read_text()) == report
-    again = evaluation.evaluate_run("small-run", jit_compile=False)
-    assert report == {**again, "step": 100}
+    assert evaluation.evaluate_run("small-run", jit_compile=False) == report
+    assert report["step"] == 100
     text = (folder / "RUN.md").read_text()
     for part in ("# small-run", "on two cores", "100 steps", f"{report['bound_nats']:.2f} nats",
                  "float16"):
         assert part in text
-    export(run, "small-run", folder=shelf, jit_compile=False)  # once more, in full precision
+    # once more, in full precision and with all that can be evaluated
+    report = export(run, "small-run", folder=shelf, jit_compile=False, noise_samples=2,
+                    importance_samples=3)
+    text = (folder / "RUN.md").read_text()
+    for part in (f"(+- {report['bound_se']:.2f}) nats", "float32",
+                 f"importance-weighted {report['iwae_nats']:.2f} (3 samples)"):
+        assert part in text
     assert_same(checkpoint.load("small-run"), saved[1][100])
 
 

@@ -36,7 +36,7 @@ def test_flags_and_flagfile_reach_the_run(tmp_path):
     model, train = checkpoint.read_config(tmp_path)
     assert (model.read_attention, model.equations, model.image_shape) == (
         False, "paper", (28, 28, 1))
-    assert (train.dataset, train.adam_beta1, train.batch_size) == ("digits", 0.5, 64)
+    assert (train.dataset, train.adam_beta1, train.batch_size) == ("digits", 0.9, 64)
 
 
 @pytest.mark.parametrize("mode, num", [("prior", 5), ("reconstruct", 3), ("interpolate", 4)])

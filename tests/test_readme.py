@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from draw_tf import timing
+from draw_tf import checkpoint, data, timing
 from tests.cli import ROOT, run_module, run_script
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,6 +62,11 @@ def test_command_runs(folder, monkeypatch, command):  # in the README's order
         for word in arguments[2:]:
             if word.startswith(("--json=", "--plot=")):
                 assert (folder / word.partition("=")[2]).stat().st_size > 0
+    elif any(f"--workdir={name}" in arguments for name in checkpoint.pretrained()):
+        # on three images, and not on data sets that are not here
+        few = data.Images(data.load("digits", "test").pixels[:3], 255, "digits", "test")
+        monkeypatch.setattr(data, "load", lambda *_: few)
+        assert run_module(*arguments[1:], "--jit_compile=false") == 0
     else:
         assert run_module(*arguments[1:]) == 0
 
