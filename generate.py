@@ -13,14 +13,14 @@ from draw_tf import data
 from draw_tf import render
 from draw_tf import visualize
 from draw_tf.config import DATASETS
-from draw_tf.errors import ConfigError
+from draw_tf.errors import ConfigError, why
 from draw_tf.noise import between
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with the "
                     "package; the best of those where not given")
 flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
-                    "strip with a row an image and a column a step")
+                    "strip with a row an image and a column a step, after the image redrawn")
 flags.DEFINE_enum("mode", "prior", ("prior", "reconstruct", "interpolate"), "new images; images "
                   "of a data set redrawn; or new images on the way from one to another")
 flags.DEFINE_integer("num", 16, "how many images")
@@ -49,16 +49,17 @@ def images_to_redraw(model, workdir, seed):
 
 
 def draw(model, workdir, seed):
-    """The Trace or Generation that `--mode` asks for."""
+    """The Trace or Generation that `--mode` asks for, and the images that it redraws or None."""
     config = model.config
     rng = np.random.default_rng(seed)
     if FLAGS.mode == "reconstruct":
+        images = images_to_redraw(model, workdir, seed)  # [N, H, W, C]
         noise = rng.standard_normal((config.glimpses, FLAGS.num, config.latent_size))  # [T, N, Z]
-        return model.trace(images_to_redraw(model, workdir, seed), noise)
+        return model.trace(images, noise), images
     if FLAGS.mode == "prior":
-        return model.generate(FLAGS.num, seed=seed)
+        return model.generate(FLAGS.num, seed=seed), None
     ends = rng.standard_normal((2, config.glimpses, 1, config.latent_size))  # [2, T, 1, Z]
-    return model.generate(FLAGS.num, noise=between(*ends, FLAGS.num))
+    return model.generate(FLAGS.num, noise=between(*ends, FLAGS.num)), None
 
 
 def main(_):
@@ -78,17 +79,18 @@ def main(_):
     model = checkpoint.load(workdir)
     if model.config.shared_noise and FLAGS.mode != "reconstruct":
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
-    trace = draw(model, workdir, seed)
+    trace, inputs = draw(model, workdir, seed)
     boxes = render.boxes(model.config, trace) if FLAGS.boxes else ()
     probabilities = render.probabilities(trace.canvases)  # [T, N, H, W, C]
     if ending == ".gif":
         picture = visualize.stroke_frames(probabilities, boxes)
     else:
-        picture = visualize.film_strip(probabilities, boxes, max_columns=FLAGS.columns)
+        picture = visualize.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
+                                       inputs=inputs)
     try:
         visualize.save(FLAGS.out, picture)
     except OSError as error:
-        raise ConfigError(f"out {FLAGS.out} can not be written: {error.strerror}") from error
+        raise ConfigError(f"out {FLAGS.out} can not be written: {why(error)}") from error
     print(f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}: {FLAGS.out}")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf.config import config_from_dict, config_to_dict, write_json
-from draw_tf.errors import WorkdirError
+from draw_tf.errors import WorkdirError, why
 from draw_tf.model import DRAW
 
 CONFIG = "config.json"
@@ -72,7 +72,7 @@ def prepare_workdir(workdir, model_config, train_config):
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / CONFIG, config_to_dict(model_config, train_config))
     except OSError as error:
-        raise WorkdirError(f"--workdir={workdir} can not be written: {error.strerror}") from error
+        raise WorkdirError(f"--workdir={workdir} can not be written: {why(error)}") from error
     return changed
 
 

@@ -106,9 +106,10 @@ class TrainConfig:
     learning_rate: float = _field(1e-3, "Adam's rate at its highest")
     final_learning_rate: float = _field(1e-5, "where the cosine and exponential schedules end")
     schedule: str = _field("constant", "the learning rate over the run: constant; cosine; or "
-                           "constant for the first half and exponential decay over the second", ("constant", "cosine", "exponential"))
-    warmup_steps: int = _field(0, "steps over which the learning rate rises from zero, "
-                              "whatever its schedule")
+                           "constant for the first half and exponential decay over the second",
+                           ("constant", "cosine", "exponential"))
+    warmup_steps: int = _field(0, "steps over which the learning rate rises from zero, whatever "
+                               "its schedule")
     adam_beta1: float = _field(0.5, "Adam's first decay rate")
     clip_norm: float = _field(5.0, "clip the gradients to this norm: each one under the article's "
                               "equations, all together under the paper's; 0 is off")

@@ -46,8 +46,8 @@ def _download(builder):
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
             f"Dataset {builder.name} is not in {folder} and can not be downloaded ({reason}): "
-            "use --dataset=digits, which needs no download, or give --data_dir=DIR, a folder where "
-            "TensorFlow Datasets has prepared it.") from error
+            "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared it, or, to train, "
+            "use --dataset=digits, which needs no download.") from error
 
 
 def _probe(urls):
@@ -65,7 +65,7 @@ def _hushed():
     """Keeps the routine messages of TFDS away from a command's log and its standard output."""
     logger = logging.getLogger("absl")  # where TFDS logs
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield

@@ -23,3 +23,10 @@ class TrainingError(DRAWError, RuntimeError):
 
 class MissingPackageError(DRAWError, ImportError):
     """A package that only some commands need is not installed."""
+
+
+def why(error):
+    """What an OSError says, in words that also fit a file where a folder must be."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"{error.filename} is a file, not a folder"
+    return error.strerror

@@ -10,6 +10,7 @@ import sys
 
 from absl import flags
 
+from draw_tf import checkpoint
 from draw_tf import commands
 from draw_tf import plots
 from draw_tf.config import BINARIZE, DATASETS, write_json
@@ -97,6 +98,10 @@ def main(_):
         importance_samples=FLAGS.importance_samples, jit_compile=use_xla(FLAGS.jit_compile),
         watch=watch)
     print(table(report))
+    _, trained = checkpoint.read_config(checkpoint.resolve(FLAGS.workdir))
+    if report["dataset"] == "digits" and trained.dataset in ("mnist", "binarized_mnist"):
+        print("Most of the digits are among MNIST's training images, so this model has seen them: "
+              "the bound says nothing of new images.")
     if FLAGS.kl_plot:
         plots.kl_curve(FLAGS.kl_plot, report["kl_step_nats"])
     if FLAGS.json:

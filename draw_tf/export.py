@@ -14,7 +14,7 @@ import numpy as np
 from draw_tf import checkpoint
 from draw_tf import commands
 from draw_tf.config import config_to_dict, write_json
-from draw_tf.errors import ConfigError, WorkdirError
+from draw_tf.errors import ConfigError, WorkdirError, why
 from draw_tf.evaluation import evaluate_run
 from draw_tf.summaries import read_metrics
 
@@ -74,7 +74,7 @@ def export(workdir, name, half=False, note="", folder=checkpoint.PRETRAINED, **o
             for path in new.iterdir():
                 os.replace(path, folder / name / path.name)
     except OSError as error:
-        raise WorkdirError(f"{folder / name} can not be written: {error.strerror}") from error
+        raise WorkdirError(f"{folder / name} can not be written: {why(error)}") from error
     return report
 
 

@@ -18,7 +18,7 @@ def pyplot():
     try:
         import matplotlib
     except ImportError as error:
-        raise MissingPackageError("a plot needs matplotlib: pip install 'draw-tf[plot]'") from error
+        raise MissingPackageError("a plot needs matplotlib: pip install matplotlib") from error
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
     return plt

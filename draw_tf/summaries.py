@@ -134,17 +134,19 @@ class Log:
         step, steps = line["step"], self.trainer.config.train_steps
         rate = (time.perf_counter() - self.began) / max(step - self.first_step, 1)
         left = datetime.timedelta(seconds=round(rate * (steps - step)))
-        text = (f"step {step}/{steps}  {line['split']:<10} recon {line['recon_nats']:7.2f}  "
-                f"kl {line['kl_nats']:6.2f}  bound {line['bound_nats']:7.2f} nats  "
-                f"{line['images_per_second']:6.0f} images/s  {left} left")
+        text = (f"step {step}/{steps}  {line['split']:<10} bound {line['bound_nats']:7.2f} nats  "
+                f"recon {line['recon_nats']:7.2f}  kl {line['kl_nats']:6.2f}  {left} left  "
+                f"{line['images_per_second']:6.0f} images/s")
         if not self.terminal:
             self.say(text)
-            return
-        # one line that renews itself, and evaluations that stay
-        bar = "#" * round(20 * step / steps)
-        end = "" if line["split"] == "train" else "\n"
-        text = f"[{bar:<20}] {text}"[:shutil.get_terminal_size().columns - 1]  # or it would wrap
-        print(f"\r\x1b[K{text}", end=end, flush=True)
+        elif line["split"] == "train":  # one line that renews itself, and so must not wrap
+            columns = shutil.get_terminal_size().columns - 1
+            bar = f"[{'#' * round(20 * step / steps):<20}] "
+            if len(bar + text) > columns:
+                bar, text = "", " ".join(text.split())
+            print(f"\r\x1b[K{(bar + text)[:columns]}", end="", flush=True)
+        else:  # and evaluations that stay
+            print(f"\r\x1b[K{text}", flush=True)
 
     def pictures(self, step):
         """Reconstructions, samples, strokes and histograms of the windows, to TensorBoard."""

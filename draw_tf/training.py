@@ -54,7 +54,8 @@ def _home(workdir, strategy):
 def stop_requests():
     """Turns Ctrl-C and SIGTERM into a flag: yields a function that says whether one came.
 
-    A second one does what it always did, for whoever does not want to wait.
+    It comes when TensorFlow returns to Python, which may take until a compilation has ended. One
+    more after that does what it always did, for whoever does not want to wait.
     """
     received, before = [], {}
 

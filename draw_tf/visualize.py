@@ -193,7 +193,7 @@ def stroke_frames(probabilities, boxes=(), scale=None):
     return np.stack([grid(tiles) for tiles in _draw_steps(probabilities, boxes, scale)])
 
 
-def film_strip(probabilities, boxes=(), scale=None, max_columns=None):
+def film_strip(probabilities, boxes=(), scale=None, max_columns=None, inputs=None):
     """One picture as in the paper's figures: a row an image, a column a step.
 
     The last column is always the last step: the finished images, without boxes.
@@ -201,14 +201,19 @@ def film_strip(probabilities, boxes=(), scale=None, max_columns=None):
     Args:
       probabilities, boxes, scale: as for `stroke_frames`.
       max_columns: where there are more steps, show this many, evenly spaced; None shows all.
+      inputs: [N, H, W, C] in [0, 1], what is redrawn, shown in a column of its own before.
     """
     steps, count, height, width, _ = probabilities.shape
     columns = min(steps, max_columns or steps)
-    scale = scale or auto_scale(height, width, max(count, columns), STILL_SIDE)
+    across = columns + (inputs is not None)
+    scale = scale or auto_scale(height, width, max(count, across), STILL_SIDE)
     shown = np.rint(np.linspace(0, steps - 1, columns)).astype(int)  # [columns]
     shown[-1] = steps  # the finished images, which follow the last step with its boxes
     tiles = _draw_steps(probabilities, boxes, scale)[shown]  # [columns, N, h, w, 3]
-    return grid(np.concatenate(np.swapaxes(tiles, 0, 1)), columns)
+    if inputs is not None:
+        inputs = enlarge(to_uint8(inputs), scale)[np.newaxis]  # [1, N, h, w, 3]
+        tiles = np.concatenate([inputs, tiles])  # [1 + columns, N, h, w, 3]
+    return grid(np.concatenate(np.swapaxes(tiles, 0, 1)), across)
 
 
 def _draw_steps(probabilities, boxes, scale):

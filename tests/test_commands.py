@@ -59,6 +59,9 @@ def test_generate_png_has_a_row_an_image_and_a_column_a_step(workdir, tmp_path):
     strip = iio.imread(out)  # [h, w, 3]
     assert strip.shape == (2 * 112 + 4, 3 * 112 + 8, 3)
     assert not np.all(strip == (255, 0, 0), axis=-1).any()
+    assert run_script("generate.py", f"--workdir={workdir}", f"--out={out}", "--num=2",
+                      "--mode=reconstruct") == 0
+    assert iio.imread(out).shape == (2 * 112 + 4, 4 * 112 + 12, 3)  # after what is redrawn
 
 
 def test_a_seed_fixes_what_is_drawn(workdir, tmp_path):
@@ -89,8 +92,9 @@ BAD = [
     ("train.py", ["--workdir=new", "--flagfile=missing.flags"], "missing.flags"),
     ("train.py", ["--workdir=new", "--glimpse=3"], "glimpse"),
     ("train.py", [], "workdir"),
-    ("train.py", ["--workdir=file"], "--workdir=file can not be written: "),
+    ("train.py", ["--workdir=file"], "--workdir=file can not be written: file is a file"),
     ("train.py", ["--workdir=file/below"], "--workdir=file/below can not be written: "),
+    ("generate.py", ["--out=file/x.png"], "out file/x.png can not be written: file is a file"),
     ("generate.py", ["--workdir=missing"], "--workdir=missing is no folder, and no name"),
     ("generate.py", ["--workdir=."], "holds no config.json"),
     ("generate.py", ["--out=strokes.jpg"], "strokes.jpg.* must end in .gif or .png"),

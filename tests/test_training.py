@@ -199,6 +199,25 @@ def test_reconstructions_are_of_images_as_the_run_sees_them(tmp_path, images):
             np.testing.assert_array_equal(shown, images[1].binarized().floats())
 
 
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_terminal_shows_the_bound_in_a_line_that_does_not_wrap(tmp_path, images, monkeypatch,
+                                                                 capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    log = Log(tmp_path, Trainer(MODEL, dataclasses.replace(TRAIN, train_steps=26000)), images[1])
+    log.terminal = True
+    values = {"bound_nats": 123.456, "recon_nats": 100, "kl_nats": 23.456, "images_per_second": 9}
+    with log:
+        capsys.readouterr()
+        for split in ("train", "validation"):
+            log.write(split, 13000, values)
+    progress, evaluation = capsys.readouterr().out.split("\r\x1b[K")[1:]
+    assert "bound 123.46 nats" in " ".join(progress.split())
+    assert len(progress) < columns and "\n" not in progress
+    assert ("[##########          ]" in progress) == (columns == 200)
+    assert ("left" in progress) == (columns > 60)
+    assert "bound  123.46 nats" in evaluation and evaluation.endswith("images/s\n")
+
+
 def test_a_finished_run_has_nothing_left_to_do(finished, images, capsys):
     workdir, _ = finished
     before = saved_arrays(workdir)

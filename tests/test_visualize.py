@@ -283,6 +283,14 @@ def test_film_strip_is_a_row_an_image_and_a_column_a_step():
         assert (strip[:, x + 18:x + 22] == 255).all()
 
 
+def test_film_strip_has_what_is_redrawn_before_the_first_step():
+    inputs = canvases(1, 3)[0]
+    strip = visualize.film_strip(canvases(4, 3) / 2, inputs=inputs, scale=2)
+    column = visualize.film_strip(inputs[np.newaxis], scale=2)
+    np.testing.assert_array_equal(strip[:, :18], column)
+    np.testing.assert_array_equal(strip[:, 22:], visualize.film_strip(canvases(4, 3) / 2, scale=2))
+
+
 def test_film_strip_shows_each_steps_boxes_but_none_on_the_finished_images():
     strip = visualize.film_strip(canvases(3, 2), [(moving_box(3, 2), RED)], scale=1)
     is_red = (strip == RED).all(axis=-1)
