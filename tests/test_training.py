@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,19 @@ def finished(tmp_path_factory, images):
     return workdir, run(workdir, images)
 
 
+@pytest.fixture(scope="module")
+def saved_half(tmp_path_factory, images):
+    workdir = tmp_path_factory.mktemp("half")
+    run(workdir, images, train_steps=3)
+    return workdir
+
+
+@pytest.fixture
+def half(saved_half, tmp_path):
+    """The folder of a run of three steps, to go on in."""
+    return shutil.copytree(saved_half, tmp_path / "half")
+
+
 def test_metrics_file_has_a_line_a_log_and_evaluation(finished):
     workdir, report = finished
     lines = read_metrics(workdir)
@@ -138,10 +152,9 @@ def test_config_is_written_before_the_first_step(tmp_path, images, monkeypatch):
     assert checkpoint.read_config(tmp_path) == (MODEL, TRAIN)
 
 
-@pytest.mark.parametrize("changes", [
-    {"jit_compile": "true"},
-    {"binarize": "dynamic", "average_decay": 0.5, "schedule": "exponential"}])
-def test_resuming_is_exact(tmp_path, images, changes):
+def test_resuming_is_exact(tmp_path, images):
+    changes = {"jit_compile": "true", "binarize": "dynamic", "average_decay": 0.5,
+               "schedule": "exponential"}
     run(tmp_path / "whole", images, **changes)
     run(tmp_path / "halves", images, train_steps=3, **dict(changes, schedule="constant"))
     run(tmp_path / "halves", images, **changes)
@@ -167,20 +180,18 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, finished, images,
     assert_same(saved_arrays(finished[0]), saved_arrays(tmp_path))
 
 
-def test_lines_logged_after_the_last_checkpoint_are_not_repeated(tmp_path, images):
-    run(tmp_path, images, train_steps=3)
-    with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
+def test_lines_logged_after_the_last_checkpoint_are_not_repeated(half, images):
+    with open(half / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps({"step": 5, "split": "train"}) + '\n{"step": 6, "spl')  # killed here
-    run(tmp_path, images)
-    steps = [(line["step"], line["split"]) for line in read_metrics(tmp_path)]
+    run(half, images)
+    steps = [(line["step"], line["split"]) for line in read_metrics(half)]
     assert steps == [(2, "train"), (3, "train"), (3, "test"), (4, "train"), (6, "train"),
                      (6, "test")]
 
 
-def test_a_run_resumed_between_the_profiled_steps_goes_on(tmp_path, images):
-    run(tmp_path, images, train_steps=3)
-    training.train_and_evaluate(MODEL, TRAIN, tmp_path, *images, profile_steps=(2, 4))
-    assert checkpoint.load_with_step(tmp_path)[1] == 6
+def test_a_run_resumed_between_the_profiled_steps_goes_on(half, images):
+    training.train_and_evaluate(MODEL, TRAIN, half, *images, profile_steps=(2, 4))
+    assert checkpoint.load_with_step(half)[1] == 6
 
 
 def test_a_second_signal_is_not_held_back():
@@ -263,14 +274,13 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, images, m
     assert all(np.isfinite(value).all() for value in saved_arrays(tmp_path).values())
 
 
-def test_a_run_that_stays_not_finite_ends_and_says_so(tmp_path, images, monkeypatch):
-    run(tmp_path, images, train_steps=3)
-    before = saved_arrays(tmp_path)
+def test_a_run_that_stays_not_finite_ends_and_says_so(half, images, monkeypatch):
+    before = saved_arrays(half)
     not_finite(DRAW, monkeypatch, from_image=-1)
     monkeypatch.setattr(training, "PATIENCE", 3)
     with pytest.raises(TrainingError, match="learning_rate.*last good checkpoint.*ckpt-3"):
-        run(tmp_path, images, train_steps=20)
-    assert_same(before, saved_arrays(tmp_path))
+        run(half, images, train_steps=20)
+    assert_same(before, saved_arrays(half))
 
 
 @pytest.mark.parametrize("equations, clipped", [("article", [2, 2]), ("paper", [1.6, 1.2])])
@@ -349,7 +359,8 @@ def test_two_workers_give_the_numbers_of_one(tmp_path):
 
 def test_a_signal_to_one_worker_stops_and_saves_all(tmp_path):
     workers = start_workers(tmp_path, "--glimpses=2", "--hidden_size=8", "--latent_size=2",
-                            "--batch_size=8", "--train_steps=1000000", "--log_every=10")
+                            "--batch_size=8", "--train_steps=1000000", "--log_every=10",
+                            "--jit_compile=false")
     metrics = tmp_path / "metrics.jsonl"
     until = time.monotonic() + 200
     while not (metrics.exists() and metrics.read_text()) and time.monotonic() < until:
