@@ -42,7 +42,7 @@ def images_to_redraw(model, workdir, seed):
     if FLAGS.num > len(images):
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, "
                           f"got {FLAGS.num}")
-    if train_config.binarize != "none" or train_config.dataset == "binarized_mnist":
+    if train_config.binarize_of(name) != "none":
         images = images.binarized()
     chosen = np.random.default_rng(seed).permutation(len(images))[:FLAGS.num]  # [num]
     return images.floats(chosen)

@@ -147,6 +147,16 @@ class TrainConfig:
         _check_number(self, "adam_beta1", 0, 1)
         _check_number(self, "average_decay", 0, 1)
 
+    def binarize_of(self, dataset):
+        """How a model that was trained so is given images of `dataset`: 0 or 1 if it learned such.
+
+        Returns:
+          "none", "static" or "dynamic", as `binarize` has it.
+        """
+        if self.dataset == "binarized_mnist" and dataset != self.dataset:
+            return "static"
+        return self.binarize
+
 
 def write_json(path, content):
     """Writes `content` as JSON so that the file is whole or not there at all."""

@@ -152,8 +152,7 @@ def evaluate_run(workdir, split="test", dataset=None, binarize=None, data_dir=No
     Args:
       workdir: as `checkpoint.load` takes it.
       split: "train", "validation" or "test".
-      dataset, binarize: as in TrainConfig; the run's own where None, and for a model of
-        binarized MNIST "static" on other images.
+      dataset, binarize: as in TrainConfig; the run's own where None, and `binarize_of` there.
       data_dir: folder of TensorFlow Datasets; None is its default.
       **options: of `evaluate_model`.
 
@@ -169,10 +168,7 @@ def evaluate_run(workdir, split="test", dataset=None, binarize=None, data_dir=No
     workdir = checkpoint.resolve(workdir)
     _, train_config = checkpoint.read_config(workdir)
     dataset = dataset or train_config.dataset
-    if binarize is None:
-        binarize = train_config.binarize
-        if train_config.dataset == "binarized_mnist" and dataset != train_config.dataset:
-            binarize = "static"
+    binarize = binarize or train_config.binarize_of(dataset)
     images = data.load(dataset, split, data_dir)
     model, step = checkpoint.load_with_step(workdir)
     return {**evaluate_model(model, images, binarize, **options),

@@ -17,6 +17,7 @@ from draw_tf.model import DRAW
 from draw_tf.noise import evaluation_noise
 from draw_tf.trainer import Trainer
 from tests import reference
+from tests.cli import run_module
 from tests.numerics import model_with, small_config
 
 CONFIG = small_config(glimpses=2)
@@ -267,9 +268,21 @@ def test_a_model_of_binarized_images_is_given_such(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation.data, "load", lambda *names: names)
     monkeypatch.setattr(evaluation, "evaluate_model", lambda *_, **__: {})
     run = save_run(tmp_path, CONFIG, TrainConfig(dataset="binarized_mnist"))
+    # of its own data set the pixels are 0 and 1 already
     for options, binarize in (({}, "none"), ({"dataset": "mnist"}, "static"),
                               ({"dataset": "mnist", "binarize": "none"}, "none")):
         assert evaluate_run(run, **options)["binarize"] == binarize
+
+
+def test_digits_that_a_model_of_mnist_has_seen_are_told(tmp_path, capsys, monkeypatch):
+    few = data.Images(data.load("digits", "test").pixels[:3], 255, "digits", "test")
+    monkeypatch.setattr(data, "load", lambda *_: few)
+    for dataset, seen in (("mnist", True), ("digits", False)):
+        (tmp_path / dataset).mkdir()
+        run = save_run(tmp_path / dataset, train_config=TrainConfig(dataset=dataset))
+        assert run_module("draw_tf.evaluate", f"--workdir={run}", "--dataset=digits",
+                          "--jit_compile=false") == 0
+        assert ("this model has seen them" in capsys.readouterr().out) == seen
 
 
 def test_table_tells_what_was_found():
