@@ -1,16 +1,20 @@
-"""Curves of a run's numbers, drawn with matplotlib where it is installed (the extra `plot`)."""
+"""Plots of a run's numbers, drawn with matplotlib if it is installed (the extra `plot`)."""
 
 import contextlib
+import io
 import itertools
 import json
+import os
+from collections.abc import Mapping, Sequence
 
 from draw_tf.errors import MissingPackageError
+from draw_tf.files import write_whole
 
 SETTLED = 0.1  # of its steps, after which a run's bound sets the height of its plot
 
 
 def pyplot():
-    """matplotlib.pyplot, which draws to files without a screen.
+    """Returns matplotlib.pyplot, set to draw to files without a screen.
 
     Raises:
       MissingPackageError: matplotlib is not installed.
@@ -25,7 +29,7 @@ def pyplot():
 
 
 @contextlib.contextmanager
-def _figure(path, x_label, y_label):
+def _axes(path, x_label, y_label):
     """Yields axes to draw on, then writes them to `path`."""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -34,66 +38,69 @@ def _figure(path, x_label, y_label):
         axes.set_ylabel(y_label)
         axes.grid(alpha=0.3)
         yield axes
-        figure.savefig(path, dpi=150, format="png")
+        png = io.BytesIO()
+        figure.savefig(png, dpi=150, format="png")
     finally:
         plt.close(figure)
+    write_whole(path, png.getvalue())
 
 
-def kl_curve(path, kl_step_nats):
-    """Draws what each step tells about the image.
+def kl_curve(path: str | os.PathLike, kl_step_nats: Sequence[float]) -> None:
+    """Plots how much each step adds to the description of an image.
 
     Args:
-      path: of the picture, a .png.
-      kl_step_nats: T numbers, the mean KL of a step in nats an image.
+      path: the picture, a PNG file.
+      kl_step_nats: the mean KL of each step, in nats per image; T numbers.
     """
     steps = range(1, len(kl_step_nats) + 1)
-    with _figure(path, "step", "KL (nats an image)") as axes:
+    with _axes(path, "step", "KL (nats per image)") as axes:
         axes.plot(steps, kl_step_nats, marker="o", markersize=3)
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(f"{sum(kl_step_nats):.2f} nats over {len(kl_step_nats)} steps")
 
 
-def training_curves(path, runs):
-    """Draws the bound of runs as they trained: thin on training batches, thick on held-out images.
+def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
+    """Plots the bound of runs over training: thin on training batches, thick on held-out images.
 
     Args:
-      path: of the picture, a .png.
-      runs: a mapping from a run's name to its lines, as `summaries.read_metrics` gives them.
+      path: the picture, a PNG file.
+      runs: from the name of a run to its metrics, as `checkpoints.read_metrics` returns them.
     """
     tops = []
-    with _figure(path, "training step", "bound (nats an image)") as axes:
+    with _axes(path, "training step", "bound (nats per image)") as axes:
         for number, (name, lines) in enumerate(runs.items()):
             for split in sorted({line["split"] for line in lines}):
                 steps, bounds = zip(*((line["step"], line["bound_nats"]) for line in lines
                                       if line["split"] == split))
-                train = split == "train"
+                width, alpha = (0.7, 0.6) if split == "train" else (2, 1)
                 axes.plot(steps, bounds, label=f"{name}, {split}", color=f"C{number}",
-                          linewidth=0.7 if train else 2, alpha=0.6 if train else 1)
+                          linewidth=width, alpha=alpha)
                 tops += [bound for step, bound in zip(steps, bounds)
                          if step >= SETTLED * max(steps)]
-        axes.set_ylim(top=max(tops))  # the first steps would flatten all that follows
+        axes.set_ylim(top=max(tops))  # the first steps would flatten the rest
         axes.legend()
 
 
-def thin_metrics(lines, max_bytes=200_000):
-    """Fewer lines of a run's metrics, few enough to keep beside the code.
+def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
+    """Thins a run's metrics until they are small enough to keep beside the code.
 
-    Numbers are cut to six digits. Then every other line of the split that takes the most room
-    goes, until the rest fits; the last line of each split stays.
+    Numbers are rounded to six digits. Then every other line of the split that takes the most space
+    is removed, until the rest fits; the last line of each split stays.
 
     Args:
-      lines: as `summaries.read_metrics` gives them.
-      max_bytes: how long they may be as lines of JSON.
+      lines: as `checkpoints.read_metrics` returns them.
+      max_bytes: the most that they may take as lines of JSON.
 
     Returns:
-      Some of the lines, in their order.
+      The lines that stay, in their order.
 
     Raises:
       ValueError: the last lines alone are longer than `max_bytes`.
     """
-    lines = [_rounded(line) for line in lines]
-    sizes = [len(json.dumps(line)) + 1 for line in lines]  # with the line's end
+    lines = [json.loads(json.dumps(line), parse_float=lambda number: float(f"{float(number):.6g}"))
+             for line in lines]
+    sizes = [len(json.dumps(line)) + 1 for line in lines]  # with the end of the line
     kept = {split: [i for i, line in enumerate(lines) if line["split"] == split]
             for split in {line["split"] for line in lines}}
     while sum(sizes[i] for i in itertools.chain(*kept.values())) > max_bytes:
@@ -103,11 +110,3 @@ def thin_metrics(lines, max_bytes=200_000):
                              f"got {max_bytes}")
         kept[split] = kept[split][::-1][::2][::-1]  # from the back, so that the last stays
     return [lines[i] for i in sorted(itertools.chain(*kept.values()))]
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list) else value

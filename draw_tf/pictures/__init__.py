@@ -1,0 +1,1 @@
+"""Arrays in, pictures out: tiles, strokes, and curves of numbers."""
