@@ -1,19 +1,6 @@
-"""What speed is counted in: images a second, and the matrix products that an image needs."""
+"""How many floating point operations the matrix products of an image take."""
 
-TASKS = ("train", "generate")
-
-
-def images_per_second(images, seconds):
-    """Speed under the one name and by the one formula that training's log and benchmarks share.
-
-    Args:
-      images: how many went through, each counted as often as it did.
-      seconds: of wall time, everything between the first and the last of them included.
-
-    Returns:
-      A dictionary of one entry, to be joined to what else is told.
-    """
-    return {"images_per_second": images / seconds}
+from draw_tf.config import DRAWConfig
 
 
 def _products(config):
@@ -41,18 +28,18 @@ def _products(config):
     return products
 
 
-def matmul_flops(config, task="train"):
-    """Floating point operations in the matrix products that one image needs, 2 a multiply-add.
+def matmul_flops(config: DRAWConfig, task: str = "train") -> int:
+    """Floating point operations in the matrix products that one image needs, 2 per multiply-add.
 
-    Counted in each of the T steps: both LSTMs, every dense layer, and reading and writing through
-    the windows, which are products of matrices in the paper whatever a program makes of them.
-    Training is a pass and its gradients, two more products for each: by the one factor and by the
-    other. Three of these are left out, as nothing needs them: the gradients by the image, and in
-    the first step under the article's equations those by the canvas and by the states, which are
-    constants there. Not counted: what is no matrix product (gates, filters, the loss, the update),
-    and whatever is computed a second time to save memory, as `draw_tf.scan` does.
+    Counted are, at each of the T steps, both LSTMs, every dense layer, and reading and writing
+    through the windows, which are matrix products in the paper however a program computes them.
+    Training is a forward pass and its gradients, two more products for each: one per factor.
+    Three gradients are left out because nothing needs them: with respect to the image; and, at the
+    first step under the article's equations, with respect to the canvas and to the states, which
+    are constants there. Not counted are gates, filters, the loss and the update, nor what is
+    computed a second time to save memory, as `draw_tf.models.recurrence` does.
 
-    That makes 52.46 MFLOP a training image of the article's model, 370.4 of the paper's.
+    The result is 52.46 MFLOP per training image for the article's model, 370.4 for the paper's.
 
     Args:
       config: DRAWConfig.

@@ -1,0 +1,182 @@
+"""Speed of training and generation on this machine: python -m draw_tf.benchmark
+
+Prints one row per measurement, as soon as it is made. Each is made in a process of its own, between
+two measurements of the machine's matmul peak; a row whose two peaks differ is marked as disturbed.
+A step is one of training, or a batch generated. Columns: the median time of a step and how far it
+varied; images and floating point operations per second, and their share of the peak; seconds to
+compile; page faults per step; MiB that the device held at most (on a CPU, by how much the process
+grew); and MiB that the whole process held at most.
+"""
+
+import json
+import math
+import pathlib
+
+from absl import flags
+
+from draw_tf import commands
+from draw_tf.benchmark import jobs, measure
+from draw_tf.config import TrainConfig
+from draw_tf.errors import ConfigError, why
+from draw_tf.files import check_output, write_json
+from draw_tf.pictures import curves
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("configs", None, f"among {', '.join(jobs.CONFIGS)}; by default all, or none "
+                  "where there is a sweep")
+flags.DEFINE_list("modes", ["xla"], f"among {', '.join(jobs.MODES)}")
+flags.DEFINE_list("tasks", list(jobs.TASKS), f"among {', '.join(jobs.TASKS)}")
+flags.DEFINE_list("sweep", ["none"], f"among {', '.join(jobs.SWEEPS)}: how speed changes as one "
+                  "setting of the article's configuration grows")
+flags.DEFINE_integer("unroll", TrainConfig.unroll, "as train.py's")
+flags.DEFINE_integer("steps_per_call", TrainConfig.steps_per_call, "as train.py's")
+flags.DEFINE_float("seconds", 3.0, "of steady work per measurement, about; compiling and the peak "
+                   "come on top")
+flags.DEFINE_bool("peak", True, "measure the machine's matmul peak before and after each")
+flags.DEFINE_string("json", None, "a file for all measurements, written again after each")
+flags.DEFINE_string("plot", None, "a .png to draw the sweeps to")
+flags.DEFINE_string("from_json", None, "measure nothing: print and draw what --json wrote")
+
+# Head, width, and the record's field and its format.
+COLUMNS = (
+    ("ms/step", 9, "ms_per_step", ".2f"),
+    ("spread", 8, "spread", ".0%"),
+    ("images/s", 10, "images_per_second", ",.0f"),
+    ("GFLOP/s", 9, "gflops_per_second", ",.1f"),
+    ("of peak", 9, "fraction_of_peak", ".1%"),
+    ("peak", 8, "peak_gflops_per_second_before", ",.0f"),
+    ("compile s", 11, "compile_seconds", ".1f"),
+    ("faults", 9, "page_faults_per_step", ",.0f"),
+    ("MiB", 7, "memory_mib", ",.0f"),
+    ("process MiB", 13, "peak_memory_mib", ",.0f"),
+)
+
+
+def heading(machine):
+    """The first lines of the table: the machine, and the names of the columns."""
+    return (f"{machine['device']}, {machine['cpu_cores']} CPU cores, "
+            f"TensorFlow {machine['tensorflow']}\n{'':<14}{'mode':<7}{'task':<9}"
+            + "".join(f"{head:>{width}}" for head, width, _, _ in COLUMNS))
+
+
+def row(record):
+    """One line of the table, with a dash for what was not measured."""
+    text = f"{record['config']:<14}{record['mode']:<7}{record['task']:<9}"
+    for _, width, field, form in COLUMNS:
+        number = "-" if record[field] is None else format(record[field], form)
+        text += f"{number:>{width}}"
+    if record["disturbed"]:
+        text += f"  disturbed: after it the peak was {record['peak_gflops_per_second_after']:,.0f}"
+    return text
+
+
+def table(report):
+    """The whole table of a report: a dictionary of `machine` and `records`."""
+    return "\n".join([heading(report["machine"]), *map(row, report["records"])])
+
+
+def check_swept(sweeps):
+    """Raises ConfigError unless there is a sweep to draw."""
+    if not sweeps:
+        raise ConfigError(f"plot needs measurements of a sweep: --sweep={','.join(jobs.SWEEPS)}")
+
+
+def plot(path, records):
+    """Draws how speed and the share of the peak change, one column per sweep.
+
+    Args:
+      path: of the picture, a .png.
+      records: of `measure.record`; those that belong to no sweep are left out.
+
+    Raises:
+      ConfigError: no record belongs to a sweep.
+    """
+    sweeps = [name for name in jobs.SWEEPS if any(name == record["sweep"] for record in records)]
+    check_swept(sweeps)
+    plt = curves.pyplot()
+    figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
+                                sharex="col", sharey="row", layout="constrained")
+    for sweep, (upper, lower) in zip(sweeps, axes.T):
+        field, _ = jobs.SWEEPS[sweep]
+        lines = {}
+        for record in records:
+            if record["sweep"] == sweep:
+                lines.setdefault(f"{record['task']}, {record['mode']}", []).append(record)
+        for label, line in lines.items():
+            x = [record[field] for record in line]
+            upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
+            shares = [record["fraction_of_peak"] for record in line]
+            lower.plot(x, [math.nan if share is None else 100 * share for share in shares], "o-")
+        upper.set_xscale("log", base=2)
+        upper.set_yscale("log")
+        upper.set_xticks(x, [str(value) for value in x], minor=False)
+        lower.set_xlabel(field)
+        upper.grid(alpha=0.3)
+        lower.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("images/s")
+    axes[1, 0].set_ylabel("% of the matmul peak")
+    axes[1, 0].set_ylim(bottom=0)
+    axes[0, 0].legend()
+    figure.savefig(path, dpi=150, format="png")
+    plt.close(figure)
+
+
+def read_report(path):
+    """The report that `--json` wrote.
+
+    Raises:
+      ConfigError: the file cannot be read, or holds something else.
+    """
+    newer = {"page_faults_per_step": None, "peak_memory_mib": None}  # older files lack these
+    try:
+        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        report["records"] = [{**newer, **record} for record in report["records"]]
+        table(report)  # needs every field
+    except OSError as error:
+        raise ConfigError(f"from_json {path} cannot be read: {why(error)}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"from_json {path} was not written by --json: {error!r}") from error
+    return report
+
+
+def measure_from_flags():
+    """Measures, prints and writes what the flags ask for; returns the report."""
+    if FLAGS.seconds <= 0:
+        raise ConfigError(f"seconds must be above 0, got {FLAGS.seconds}")
+    sweeps = [sweep for sweep in FLAGS.sweep if sweep != "none"]
+    if FLAGS.plot:
+        check_swept(sweeps)
+    configs = ([] if sweeps else jobs.CONFIGS) if FLAGS.configs is None else FLAGS.configs
+    chosen = jobs.make_jobs(configs, FLAGS.modes, FLAGS.tasks, sweeps, unroll=FLAGS.unroll,
+                            steps_per_call=FLAGS.steps_per_call)
+    if not chosen:
+        raise ConfigError("configs, modes and tasks must name at least one each")
+    report = {"machine": measure.machine(), "records": []}
+    print(heading(report["machine"]), flush=True)
+    for job in chosen:
+        record = measure.measure_apart(job, FLAGS.seconds, FLAGS.peak)
+        print(row(record), flush=True)
+        report["records"].append(record)
+        if FLAGS.json:
+            write_json(FLAGS.json, report)
+    return report
+
+
+def main(_):
+    """Runs the command."""
+    if FLAGS.plot:
+        check_output("plot", FLAGS.plot, ".png")
+        curves.pyplot()  # so that a missing package is reported before the work
+    if FLAGS.json:
+        check_output("json", FLAGS.json)
+    if FLAGS.from_json:
+        report = read_report(FLAGS.from_json)
+        print(table(report))
+    else:
+        report = measure_from_flags()
+    if FLAGS.plot:
+        plot(FLAGS.plot, report["records"])
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,103 @@
+"""What the benchmark measures: the article's and the paper's model, and sweeps of one setting."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.errors import ConfigError
+from draw_tf.models.draw import auto_unroll
+
+MODES = ("eager", "graph", "xla")
+TASKS = ("train", "generate")
+# The model and the batch size of each configuration, as in the article and as in the paper.
+CONFIGS = {
+    "article": (DRAWConfig(), 64),
+    "paper": (DRAWConfig(glimpses=64, latent_size=100, read_size=2, equations="paper"), 100),
+}
+# The setting of the article's configuration that each sweep changes, and its values.
+SWEEPS = {
+    "batch": ("batch_size", (16, 32, 64, 128, 256, 512, 1024)),
+    "glimpses": ("glimpses", (2, 4, 8, 16, 32, 64)),
+    "size": ("hidden_size", (64, 128, 256, 512, 1024)),
+}
+LARGEST_BATCH = {"CPU": 256, "GPU": 1024}  # of a sweep; a CPU gains nothing from larger ones
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One thing to measure.
+
+    Attributes:
+      name: of the configuration, such as "article" or "batch=128".
+      model_config: DRAWConfig, for images of 28 x 28 x 1, as the digits in the package are.
+      config: TrainConfig; only batch_size, seed, unroll, steps_per_call and the settings of the
+        optimizer matter.
+      mode: one of MODES: eager, tf.function, or tf.function compiled with XLA.
+      task: "train": steps as `train.py` makes them, from the data pipeline to the update; or
+        "generate": batches of new images, with every step of their drawing.
+      sweep: the sweep that the job belongs to; "" for none.
+    """
+
+    name: str
+    model_config: DRAWConfig
+    config: TrainConfig
+    mode: str
+    task: str
+    sweep: str = ""
+
+    def __str__(self):
+        return f"{self.name}, {self.mode}, {self.task}"
+
+    @property
+    def unroll(self) -> int:
+        """How many glimpses are unrolled in the program."""
+        glimpses = self.model_config.glimpses
+        return min(self.config.unroll, glimpses) or auto_unroll(glimpses)
+
+    @property
+    def steps_per_call(self) -> int:
+        """Steps between two returns to Python, where eager training is at every step."""
+        in_graph = self.task == "train" and self.mode != "eager"
+        return self.config.steps_per_call if in_graph else 1
+
+
+def device_kind() -> str:
+    """What TensorFlow computes on here: "GPU", or "CPU" where there is none."""
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
+def _cases(configs, sweeps):
+    """Name, model, batch size and sweep of each case."""
+    for name in configs:
+        yield name, *CONFIGS[name], ""
+    article, batch_size = CONFIGS["article"]
+    for sweep in sweeps:
+        field, values = SWEEPS[sweep]
+        for value in values:
+            if field != "batch_size":
+                model_config = dataclasses.replace(article, **{field: value})
+                yield f"{sweep}={value}", model_config, batch_size, sweep
+            elif value <= LARGEST_BATCH[device_kind()]:
+                yield f"{sweep}={value}", article, value, sweep
+
+
+def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
+    """The jobs to measure, in the order of the table.
+
+    Args:
+      configs, modes, tasks, sweeps: lists of names in CONFIGS, MODES, TASKS and SWEEPS.
+      **settings: fields of TrainConfig.
+
+    Raises:
+      ConfigError: a name is unknown, or a setting is out of its range.
+    """
+    for flag, names, known in (("configs", configs, CONFIGS), ("modes", modes, MODES),
+                               ("tasks", tasks, TASKS), ("sweep", sweeps, SWEEPS)):
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{flag} must be among {', '.join(known)}, got {name!r}")
+    return [Job(name, model_config, TrainConfig(batch_size=batch_size, **settings), mode, task,
+                sweep)
+            for name, model_config, batch_size, sweep in _cases(configs, sweeps)
+            for mode in modes for task in tasks]

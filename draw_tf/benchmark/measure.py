@@ -1,0 +1,257 @@
+"""How fast training and generation run on this machine, beside its own matmul peak.
+
+`measure` turns a Job into a record, a flat dictionary that goes into JSON as it is.
+`measure_apart` does so in a process of its own, whose compile time and memory are the job's alone.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.metadata
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from draw_tf import commands, data
+from draw_tf.benchmark.flops import matmul_flops
+from draw_tf.benchmark.jobs import Job, device_kind
+from draw_tf.errors import DRAWError
+from draw_tf.models.draw import DRAW
+from draw_tf.training.trainer import Trainer
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+WINDOWS = 7  # stretches of time, whose median is reported
+PEAK_SIDE = {"CPU": 1536, "GPU": 8192}  # of the square matrices that the peak is measured with
+DISTURBED = 0.1  # by how much of the lower the two peaks of a quiet machine may differ
+
+
+class Times(NamedTuple):
+    """How long the calls of a function took: the first, and more in WINDOWS windows."""
+
+    compile_seconds: float  # of the first call, beyond a later one
+    windows: list[float]  # seconds per call
+    calls: int  # in each window
+    page_faults: float | None  # per call in the windows; None where they are not counted
+
+
+# ---------------------------------------------------------------- the machine
+
+
+def _device_name():
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine() -> dict:
+    """The machine: its device in words, the CPU cores this process may use, and versions."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"kind": device_kind(), "device": _device_name(), "cpu_cores": cores,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}}
+
+
+def matmul_peak(seconds: float = 0.5) -> float:
+    """GFLOP/s of one large product of float32 matrices, the best of several.
+
+    It is float32 as TensorFlow computes it: with TensorFloat-32 factors on GPUs that have them.
+
+    Args:
+      seconds: how long to repeat it, after a first product that does not count.
+    """
+    side = PEAK_SIDE[device_kind()]
+    a, b = tf.random.normal([2, side, side])  # [side, side] each
+    product = functools.partial(tf.matmul, a, b)
+    _seconds(product)
+    times, end = [], time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        times.append(_seconds(product))
+    return 2 * side**3 / min(times) / 1e9
+
+
+def _process_memory():
+    """MiB that this process holds, and the most it ever held; None where it is not known."""
+    # on Linux, ru_maxrss begins at what the parent process held
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return tuple(int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    except (OSError, LookupError):
+        if resource is None:
+            return None, None
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return (most / (2**20 if sys.platform == "darwin" else 2**10),) * 2
+
+
+def _page_faults():
+    """How often the system had to give this process a page of memory; None if not known."""
+    usage = resource and resource.getrusage(resource.RUSAGE_SELF)
+    return usage and usage.ru_minflt + usage.ru_majflt
+
+
+@contextlib.contextmanager
+def _memory_watch():
+    """Yields a function: MiB that the code inside took at most, its compilation included."""
+    if device_kind() == "GPU":
+        tf.config.experimental.reset_memory_stats("GPU:0")
+        yield lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    else:
+        before, _ = _process_memory()
+        # the kernel's count of the most lags a little
+        yield lambda: None if before is None else max(0.0, _process_memory()[1] - before)
+
+
+# ---------------------------------------------------------------- one measurement
+
+
+def _seconds(call, times=1):
+    """How long it takes to call a function a number of times, the device's work included."""
+    started = time.perf_counter()
+    for _ in range(times):
+        call()
+    tf.test.experimental.sync_devices()
+    return time.perf_counter() - started
+
+
+def _time(call, seconds):
+    """The `Times` of `call()`, in about `seconds`; each window has at least one call."""
+    first = _seconds(call)
+    calls = max(1, round(seconds / WINDOWS / _seconds(call)))
+    faults = _page_faults()
+    windows = [_seconds(call, calls) / calls for _ in range(WINDOWS)]
+    if faults is not None:
+        faults = (_page_faults() - faults) / (WINDOWS * calls)
+    return Times(max(0.0, first - statistics.median(windows)), windows, calls, faults)
+
+
+def _training(job):
+    """A function that trains for `job.steps_per_call` steps, data pipeline included."""
+    trainer = Trainer(job.model_config,
+                      dataclasses.replace(job.config, jit_compile=job.mode == "xla"))
+    batches = iter(data.train_dataset(data.load("digits", "train"), seed=job.config.seed,
+                                      batch_size=job.config.batch_size))
+    steps = tf.constant(job.steps_per_call)
+    return lambda: trainer.train(batches, steps)
+
+
+def _generation(job):
+    """A function that draws a batch from the prior, [T, N, H, W, C]."""
+    model = DRAW(job.model_config, job.unroll)
+    return tf.function(lambda: model.generate(job.config.batch_size).canvases,
+                       jit_compile=job.mode == "xla")
+
+
+def measure(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dict:
+    """Measures a job in this process.
+
+    Args:
+      job: what to measure.
+      seconds: of steady work, about; compiling comes on top, and there are at least nine calls of
+        `job.steps_per_call` steps each.
+      with_peak: whether to measure the matmul peak too, before and after.
+
+    Returns:
+      The `record` of it.
+
+    Raises:
+      DRAWError: there is too little memory.
+    """
+    peak = matmul_peak if with_peak else lambda: None
+    try:
+        before = peak()
+        with _memory_watch() as memory:
+            call = {"train": _training, "generate": _generation}[job.task](job)
+            tf.config.run_functions_eagerly(job.mode == "eager")
+            times = _time(call, seconds)
+            memory_mib = memory()
+        return record(job, times, (before, peak()), memory_mib, _process_memory()[1])
+    except tf.errors.ResourceExhaustedError as error:
+        raise DRAWError(f"there is too little memory for {job}") from error
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def measure_apart(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dict:
+    """`measure` in a new process, which holds no memory and no programs of this one.
+
+    Call it before anything here touches a GPU, whose memory this process would take, and from a
+    main module that can be imported again.
+    """
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"),
+                                 commands.keep_freed_memory) as pool:  # as `train.py` does
+            return pool.submit(measure, job, seconds, with_peak).result()
+    except BrokenProcessPool as error:
+        raise DRAWError(f"the process that measured {job} died, most likely for lack of memory"
+                        ) from error
+
+
+def _digits(number):
+    """The number to four digits, which is more than can be measured; None stays None."""
+    return None if number is None else float(f"{number:.4g}")
+
+
+def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
+    """What a measurement found: names, whole numbers, and numbers of four digits.
+
+    A step is one of training, or a batch generated.
+
+    * `compile_seconds`: of the first call, beyond a later one: tracing and compiling.
+    * `ms_per_step`: the median of the windows; `spread`: their range as a share of it. Speeds are
+      those of the median.
+    * `gflops_per_second`: of the operations that `flops.matmul_flops` counts; `fraction_of_peak`:
+      its share of the two peaks' mean.
+    * `page_faults_per_step`: of this process, in the windows.
+    * `memory_mib`: on a GPU, the most that TensorFlow held there; on a CPU, by how much the
+      process grew at most. `peak_memory_mib`: the most that the process held since it began.
+    * `disturbed`: whether the peaks differ too much for the record to be trusted.
+
+    Args:
+      job: what was measured.
+      times: `Times` of calls of `job.steps_per_call` steps.
+      peaks: GFLOP/s of `matmul_peak` before and after, or None and None.
+      memory_mib, peak_memory_mib: MiB, or None.
+    """
+    windows = [window / job.steps_per_call for window in times.windows]  # seconds per step
+    step, faults = statistics.median(windows), times.page_faults
+    images_per_second = job.config.batch_size / step
+    gflops = matmul_flops(job.model_config, job.task) * images_per_second / 1e9
+    before, after = peaks
+    measured = {
+        "compile_seconds": times.compile_seconds,
+        "ms_per_step": 1000 * step,
+        "ms_per_step_min": 1000 * min(windows),
+        "spread": (max(windows) - min(windows)) / step,
+        "images_per_second": images_per_second,
+        "gflops_per_second": gflops,
+        "peak_gflops_per_second_before": before,
+        "peak_gflops_per_second_after": after,
+        "fraction_of_peak": gflops / statistics.mean(peaks) if before else None,
+        "page_faults_per_step": None if faults is None else faults / job.steps_per_call,
+        "memory_mib": memory_mib,
+        "peak_memory_mib": peak_memory_mib,
+    }
+    return {
+        "config": job.name, "sweep": job.sweep, "mode": job.mode, "task": job.task,
+        "batch_size": job.config.batch_size, **dataclasses.asdict(job.model_config),
+        "unroll": job.unroll, "steps_per_call": job.steps_per_call,
+        "steps_per_window": times.calls * job.steps_per_call,
+        **{name: _digits(number) for name, number in measured.items()},
+        "disturbed": bool(before) and max(peaks) > (1 + DISTURBED) * min(peaks),
+    }
