@@ -1,48 +1,48 @@
 """Draws images stroke by stroke: python generate.py [--workdir=DIR] --out=strokes.gif"""
 
-import os
+from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: hush it
+import contextlib
+import pathlib
 
-from absl import flags
 import numpy as np
+from absl import flags
 
-from draw_tf import checkpoint
-from draw_tf import commands
-from draw_tf import data
-from draw_tf import render
-from draw_tf import visualize
-from draw_tf.config import DATASETS
+from draw_tf import checkpoints, data
 from draw_tf.errors import ConfigError, why
+from draw_tf.files import check_output
 from draw_tf.noise import between
+from draw_tf.pictures import strokes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with the "
                     "package; the best of those where not given")
 flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
-                    "strip with a row an image and a column a step, after the image redrawn")
+                    "strip with one row per image and one column per step, after the image redrawn")
 flags.DEFINE_enum("mode", "prior", ("prior", "reconstruct", "interpolate"), "new images; images "
                   "of a data set redrawn; or new images on the way from one to another")
-flags.DEFINE_integer("num", 16, "how many images")
-flags.DEFINE_integer("seed", None, "whole number that the images follow from; any where not given")
+flags.DEFINE_integer("num", 16, "how many images", lower_bound=1)
+flags.DEFINE_integer("seed", None, "whole number that the images follow from; random where not "
+                     "given", lower_bound=0, upper_bound=2**31 - 1)
 flags.DEFINE_bool("boxes", True, "show where the model writes (red) and reads (green)")
-flags.DEFINE_enum("dataset", None, DATASETS, "to redraw images of; the run's where not given")
+flags.DEFINE_string("dataset", None, f"to redraw images of: {', '.join(data.names())}; the run's "
+                    "where not given")
 flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
-flags.DEFINE_integer("columns", 16, "steps shown at most in a film strip")
+flags.DEFINE_integer("columns", 16, "steps shown at most in a film strip", lower_bound=1)
 
 
-def images_to_redraw(model, workdir, seed):
+def images_to_redraw(model, workdir, seed) -> np.ndarray:
     """`--num` test images, [num, H, W, C] in [0, 1], binarized as the run's were."""
-    _, train_config = checkpoint.read_config(checkpoint.resolve(workdir))
+    _, train_config = checkpoints.read_config(checkpoints.resolve(workdir))
     name = FLAGS.dataset or train_config.dataset
     images = data.load(name, "test", FLAGS.data_dir)
-    if tuple(images.shape) != model.config.image_shape:
-        raise ConfigError(f"dataset {name} has images of {tuple(images.shape)}, and the model "
-                          f"draws {model.config.image_shape}")
+    if images.shape != model.config.image_shape:
+        raise ConfigError(f"dataset {name} has images of {images.shape}, and the model draws "
+                          f"{model.config.image_shape}")
     if FLAGS.num > len(images):
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, "
                           f"got {FLAGS.num}")
-    if train_config.binarize_of(name) != "none":
+    if data.binarize_for(train_config.dataset, train_config.binarize, name) != "none":
         images = images.binarized()
     chosen = np.random.default_rng(seed).permutation(len(images))[:FLAGS.num]  # [num]
     return images.floats(chosen)
@@ -63,34 +63,30 @@ def draw(model, workdir, seed):
 
 
 def main(_):
-    if FLAGS.num < 1 or (FLAGS.mode == "interpolate" and FLAGS.num < 2):
-        raise ConfigError(f"num must be at least {2 if FLAGS.mode == 'interpolate' else 1}, "
-                          f"got {FLAGS.num}")
-    if FLAGS.columns < 1:
-        raise ConfigError(f"columns must be at least 1, got {FLAGS.columns}")
+    """Draws `--num` images to `--out`."""
+    if FLAGS.mode == "interpolate" and FLAGS.num < 2:
+        raise ConfigError(f"num must be at least 2 to interpolate, got {FLAGS.num}")
     seed = int(np.random.SeedSequence().entropy % 2**31) if FLAGS.seed is None else FLAGS.seed
-    if not 0 <= seed < 2**31:
-        raise ConfigError(f"seed must be at least 0 and below {2**31}, got {seed}")
-    try:
-        ending = visualize.check_ending(FLAGS.out)
-    except ValueError as error:
-        raise ConfigError(f"out: {error}") from error
-    workdir = FLAGS.workdir or checkpoint.best_pretrained()
-    model = checkpoint.load(workdir)
+    out = pathlib.Path(FLAGS.out)
+    with contextlib.suppress(OSError):  # reported by the check
+        out.parent.mkdir(parents=True, exist_ok=True)
+    check_output("out", out, ".gif", ".png")
+    workdir = FLAGS.workdir or checkpoints.best_pretrained()
+    model = checkpoints.load(workdir)
     if model.config.shared_noise and FLAGS.mode != "reconstruct":
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     trace, inputs = draw(model, workdir, seed)
-    boxes = render.boxes(model.config, trace) if FLAGS.boxes else ()
-    probabilities = render.probabilities(trace.canvases)  # [T, N, H, W, C]
-    if ending == ".gif":
-        picture = visualize.stroke_frames(probabilities, boxes)
+    boxes = strokes.boxes(model.config, trace) if FLAGS.boxes else ()
+    probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
+    if out.suffix.lower() == ".gif":
+        picture = strokes.stroke_frames(probabilities, boxes)
     else:
-        picture = visualize.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
-                                       inputs=inputs)
+        picture = strokes.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
+                                     inputs=inputs)
     try:
-        visualize.save(FLAGS.out, picture)
+        strokes.save(out, picture)
     except OSError as error:
-        raise ConfigError(f"out {FLAGS.out} can not be written: {why(error)}") from error
+        raise ConfigError(f"out {FLAGS.out} cannot be written: {why(error)}") from error
     print(f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}: {FLAGS.out}")
 
 

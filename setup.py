@@ -11,7 +11,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
-    package_data={"draw_tf": ["digits.npz", "configs/*.flags", "pretrained/*/*"]},
+    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*"]},
     install_requires=[
         "absl-py>=2.1",
         "imageio>=2.31",
@@ -20,10 +20,11 @@ setup(
         "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
+        "tqdm>=4.66",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "plot": ["matplotlib>=3.8"],
-        "test": ["matplotlib>=3.8", "pytest>=8.0"],
+        "test": ["matplotlib>=3.8", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6"],
     },
 )

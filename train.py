@@ -1,13 +1,9 @@
 """Trains DRAW: python train.py --flagfile=draw_tf/configs/quickstart.flags --workdir=DIR"""
 
-import dataclasses
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: hush it
+from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
 
 from absl import flags
 
-from draw_tf import commands
 from draw_tf import data
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
@@ -18,32 +14,12 @@ flags.DEFINE_string("workdir", None, "folder of the run; the same command again 
                     required=True)
 flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
 flags.DEFINE_list("profile_steps", [], "first and last step to profile for TensorBoard: 100,110")
+commands.define_flags(DRAWConfig)
+commands.define_flags(TrainConfig)
+flags.adopt_module_key_flags(commands)  # --help shows them too
 
 
-def define_flags(config_class):
-    """A flag for each field of a settings class, but for what the data decides."""
-    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float,
-              str: flags.DEFINE_string}
-    for field in dataclasses.fields(config_class):
-        help_text, choices = field.metadata["help"], field.metadata["choices"]
-        if choices:
-            flags.DEFINE_enum(field.name, field.default, choices, help_text)
-        elif field.name != "image_shape":
-            define[type(field.default)](field.name, field.default, help_text)
-
-
-define_flags(DRAWConfig)
-define_flags(TrainConfig)
-
-
-def config_from_flags(config_class, **fixed):
-    """A settings object from the flags' values."""
-    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(config_class)
-              if field.name in FLAGS}
-    return config_class(**{**values, **fixed})
-
-
-def profiled_steps():
+def profiled_steps() -> tuple[int, ...]:
     """The first and last step to profile, or an empty tuple."""
     try:
         steps = tuple(int(step) for step in FLAGS.profile_steps)
@@ -56,13 +32,14 @@ def profiled_steps():
 
 
 def main(_):
-    config = config_from_flags(TrainConfig)
-    config_from_flags(DRAWConfig)  # told now if out of range, not after a download
+    """Trains until `--train_steps`, or until it is asked to stop."""
+    config = commands.config_from_flags(TrainConfig)
+    commands.config_from_flags(DRAWConfig)  # out of range? say so now, not after a download
     steps = profiled_steps()
     strategy = make_strategy(config.distribute)
     train = data.load(config.dataset, "train", FLAGS.data_dir)
     held_out = data.load(config.dataset, data.evaluation_split(config.dataset), FLAGS.data_dir)
-    model_config = config_from_flags(DRAWConfig, image_shape=tuple(train.shape))
+    model_config = commands.config_from_flags(DRAWConfig, image_shape=train.shape)
     train_and_evaluate(model_config, config, FLAGS.workdir, train, held_out, steps, strategy)
 
 

@@ -1,10 +1,19 @@
-import os
-import sys
+"""DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2."""
 
-if sys.argv[:1] == ["-m"]:  # about to run as `python -m draw_tf.NAME`: quiet, as train.py is
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import importlib
 
-from draw_tf.checkpoint import load
-from draw_tf.config import DRAWConfig, TrainConfig
-from draw_tf.listing import load_listing_weights
-from draw_tf.model import DRAW
+_HOMES = {"DRAW": "draw_tf.models.draw", "DRAWConfig": "draw_tf.config",
+          "TrainConfig": "draw_tf.config", "load": "draw_tf.checkpoints",
+          "load_listing_weights": "draw_tf.checkpoints.listing"}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    # imported when asked for, so that a command can start TensorFlow in its own way
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

@@ -1,20 +1,128 @@
-"""How every command ends: quietly, or with one sentence and exit status 1."""
+"""What the commands share: a quiet start, flags from settings, and one sentence on failure.
 
-from logging import getLogger
+Import this before anything that imports TensorFlow.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
 import os
+import platform
 import sys
+import tempfile
+from logging import getLogger
 
-from absl import app
-from absl import logging
+from absl import app, flags, logging
 
+from draw_tf.config import current_value
 from draw_tf.errors import DRAWError
 
+# glibc's mallopt parameters, from malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-def run(main):
-    """Runs a command's `main` under absl; errors meant for the user are told without traceback."""
 
-    def told(argv):
-        logging.set_verbosity(logging.WARNING)  # TensorFlow tells of its routine through absl
+@contextlib.contextmanager
+def _quiet():
+    """Holds back what is written to standard error; shows it if the block fails."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _quiet():  # on a machine without a GPU, TensorFlow reports at length that there is none
+    import tensorflow  # noqa: F401
+
+
+def keep_freed_memory() -> bool:
+    """Makes the C library keep the memory that is freed, for the next call to use.
+
+    XLA frees its buffers after every call. By default glibc hands them back to the system, and
+    the system clears them again for the next call: a fifth of the time of training. The cost is
+    that this process gives no memory back until it ends.
+
+    Nothing happens where the C library is not glibc, where the user has set a MALLOC_ variable or
+    GLIBC_TUNABLES, or preloads another allocator.
+
+    Returns:
+      Whether it was done.
+    """
+    chosen = ("LD_PRELOAD", "GLIBC_TUNABLES")
+    if (platform.libc_ver()[0] != "glibc" or any(os.environ.get(name) for name in chosen)
+            or any(name.startswith("MALLOC_") for name in os.environ)):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, 2**31 - 1),
+                mallopt(_M_TOP_PAD, 256 << 20)])
+
+
+def define_flags(config_class) -> None:
+    """Defines a flag for each field of a settings class, except what the data decides.
+
+    A flag has its field's default, help text and bounds, and takes the values of older flagfiles.
+    """
+    for field in dataclasses.fields(config_class):
+        if field.name == "image_shape":
+            continue
+        name, default, meta = field.name, field.default, field.metadata
+        if meta["choices"]:
+            flags.DEFINE_enum(name, default, meta["choices"], meta["help"])
+        elif isinstance(default, bool):
+            flags.DEFINE_bool(name, default, meta["help"])
+        elif isinstance(default, int):
+            flags.DEFINE_integer(name, default, meta["help"], meta["at_least"],
+                                 meta["below"] and meta["below"] - 1)
+        elif isinstance(default, float):
+            flags.DEFINE_float(name, default, meta["help"], meta["at_least"])
+        else:
+            flags.DEFINE_string(name, default, meta["help"])
+        flag = flags.FLAGS[name]
+        # not the parser's: flags of a kind share their parser
+        flag.parse = lambda text, flag=flag, parse=flag.parse: parse(
+            current_value(flag.name, text))
+
+
+def config_from_flags(config_class, **fixed):
+    """A settings object from the values of its flags, and of the fields given here."""
+    values = {field.name: flags.FLAGS[field.name].value
+              for field in dataclasses.fields(config_class) if field.name in flags.FLAGS}
+    return config_class(**{**values, **fixed})
+
+
+def _report(error):
+    print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, ValueError) as error:  # a ValueError where --noFLAG is given a value
+        _report(error)
+        sys.exit(1)
+
+
+def run(main) -> None:
+    """Runs a command's `main` under absl; errors meant for the user come without a traceback."""
+
+    def guarded(argv):
+        logging.set_verbosity(logging.WARNING)  # TensorFlow reports its routine through absl
+        keep_freed_memory()
         try:
             if len(argv) > 1:
                 raise DRAWError(f"unexpected argument {argv[1]!r}: every setting is a --flag=value")
@@ -22,10 +130,9 @@ def run(main):
         except DRAWError as error:
             # nothing may follow the sentence, such as what a checkpoint held that was not read
             getLogger("tensorflow").setLevel("CRITICAL")
-            name = os.path.basename(sys.argv[0])
-            print(f"{name}: {error}", file=sys.stderr)
+            _report(error)
             return 1
         except KeyboardInterrupt:  # before or after training, which saves and ends by itself
             return 130
 
-    app.run(told)
+    app.run(guarded, flags_parser=_parse)

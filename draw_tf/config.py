@@ -1,22 +1,28 @@
 """The two settings of a run: what the model is (DRAWConfig) and how it is trained (TrainConfig).
 
 Both are frozen, check themselves when made, and travel as JSON in a run's `config.json`. Each
-field's help text sits beside its default, so that command line flags can be made from the fields.
+field declares its help text and its range beside its default; checks and command line flags are
+made from these declarations.
 """
 
 import dataclasses
-import json
 import math
-import os
 
 from draw_tf.errors import ConfigError
 
-DATASETS = ("digits", "mnist", "fashion_mnist", "binarized_mnist")
 BINARIZE = ("none", "static", "dynamic")
+# What the settings of older runs and flagfiles are now.
+_OLD_VALUES = {"jit_compile": {"auto": True, "true": True, "false": False},
+               "unroll": {"auto": 0}}
+_OLD_FIELDS = {"train": {"warmup_steps"}}
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
-def _field(default, help_text, choices=None):
-    return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices})
+def _field(default, help_text, choices=None, at_least=None, above=None, below=None):
+    """A field with its range: at_least <= value, above < value < below, or one of `choices`."""
+    return dataclasses.field(default=default, metadata={
+        "help": help_text, "choices": choices, "at_least": at_least, "above": above,
+        "below": below})
 
 
 def _require(condition, name, value, rule):
@@ -24,28 +30,28 @@ def _require(condition, name, value, rule):
         raise ConfigError(f"{name} must be {rule}, got {value!r}")
 
 
-def _check_choices(config):
-    for field in dataclasses.fields(config):
-        choices = field.metadata.get("choices")
-        if choices:
-            value = getattr(config, field.name)
-            _require(value in choices, field.name, value, "one of " + ", ".join(choices))
+def _is_kind(value, kind):
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _check_integers(config, minimum, names):
-    for name in names:
-        value = getattr(config, name)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        _require(whole and value >= minimum, name, value, f"a whole number of at least {minimum}")
-
-
-def _check_number(config, name, low, high=math.inf, low_included=True):
-    value = getattr(config, name)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    inside = number and (low <= value if low_included else low < value) and value < high
-    bounds = ("at least" if low_included else "above") + f" {low}"
-    bounds += "" if high == math.inf else f" and below {high}"
-    _require(inside, name, value, f"a number {bounds}")
+def check_field(field: dataclasses.Field, value) -> None:
+    """Raises ConfigError unless `value` is of the field's type and in its declared range."""
+    kind, meta = type(field.default), field.metadata
+    at_least, above, below = meta["at_least"], meta["above"], meta["below"]
+    bounds = [f"{word} {bound}" for word, bound in (
+        ("of at least" if kind is int else "at least", at_least), ("above", above),
+        ("below", below)) if bound is not None]
+    inside = _is_kind(value, kind) and (
+        (not meta["choices"] or value in meta["choices"])
+        and (kind is not float or math.isfinite(value))
+        and (at_least is None or value >= at_least)
+        and (above is None or value > above)
+        and (below is None or value < below))
+    rule = ("one of " + ", ".join(meta["choices"]) if meta["choices"] else
+            " ".join([_KINDS[kind], " and ".join(bounds)]).strip())
+    _require(inside, field.name, value, rule)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,37 +63,38 @@ class DRAWConfig:
     """
 
     image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
-    glimpses: int = _field(10, "T: steps in which an image is drawn (the article's T)")
-    hidden_size: int = _field(256, "D: units of each LSTM (the article's n_hidden)")
-    latent_size: int = _field(10, "Z: latent variables a step (the article's n_z)")
-    read_size: int = _field(5, "n: side of the grid that reads (the article's attention_n)")
-    write_size: int = _field(5, "n: side of the grid that writes (the article's attention_n)")
+    glimpses: int = _field(10, "T: steps in which an image is drawn (the article's T)",
+                           at_least=1, below=2**12)
+    hidden_size: int = _field(256, "D: units of each LSTM (the article's n_hidden)",
+                              at_least=1, below=2**14)
+    latent_size: int = _field(10, "Z: latent variables per step (the article's n_z)",
+                              at_least=1, below=2**14)
+    read_size: int = _field(5, "n: side of the grid that reads (the article's attention_n)",
+                            at_least=1)
+    write_size: int = _field(5, "n: side of the grid that writes (the article's attention_n)",
+                             at_least=1)
     read_attention: bool = _field(True, "read through an attention window, not the whole image")
     write_attention: bool = _field(True, "write through an attention window, not everywhere")
     equations: str = _field("article", "follow the article's listing or the paper where they "
                             "differ (the README has the table)", ("article", "paper"))
     shared_noise: bool = _field(False, "reuse the first step's noise at every step, as the "
-                                "listing does by mistake; such a model can not generate")
+                                "listing does by mistake; such a model cannot generate")
 
     def __post_init__(self):
         shape = self.image_shape
         is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(
-            type(side) is int and side > 0 for side in shape)
-        _require(is_shape, "image_shape", shape, "three whole numbers above 0: height, width, "
-                 "channels")
+            type(side) is int and 0 < side < 2**13 for side in shape)
+        _require(is_shape, "image_shape", shape, "three whole numbers above 0 and below 8192: "
+                 "height, width, channels")
         object.__setattr__(self, "image_shape", tuple(shape))  # JSON gives a list
-        _check_integers(self, 1, ("glimpses", "hidden_size", "latent_size", "read_size",
-                                  "write_size"))
+        for field in dataclasses.fields(self)[1:]:
+            check_field(field, getattr(self, field.name))
         side = min(shape[:2])
-        for name in ("read_attention", "write_attention", "shared_noise"):
-            _require(isinstance(getattr(self, name), bool), name, getattr(self, name),
-                     "True or False")
         for scope in ("read", "write"):
             name = f"{scope}_size"
             fits = getattr(self, name) <= side or not getattr(self, f"{scope}_attention")
             _require(fits, name, getattr(self, name),
                      f"at most the image's shorter side, {side}")
-        _check_choices(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,82 +105,61 @@ class TrainConfig:
       ConfigError: a field is out of its range; the message names the field and its value.
     """
 
-    dataset: str = _field("digits", "what to train on", DATASETS)
+    dataset: str = _field("digits", "what to train on; the README has the list")
     binarize: str = _field("none", "make pixels 0 or 1: never, by one fixed draw, or by a new "
                            "draw each time an image is seen", BINARIZE)
-    batch_size: int = _field(64, "N: images a step, over all devices")
-    train_steps: int = _field(10_000, "steps in all, those of resumed runs included")
-    learning_rate: float = _field(1e-3, "Adam's rate at its highest")
-    final_learning_rate: float = _field(1e-5, "where the cosine and exponential schedules end")
-    schedule: str = _field("constant", "the learning rate over the run: constant; cosine; or "
-                           "constant for the first half and exponential decay over the second",
-                           ("constant", "cosine", "exponential"))
-    warmup_steps: int = _field(0, "steps over which the learning rate rises from zero, whatever "
-                               "its schedule")
-    adam_beta1: float = _field(0.5, "Adam's first decay rate")
+    batch_size: int = _field(64, "N: images per step, over all devices", at_least=1)
+    train_steps: int = _field(10_000, "steps in all, those of resumed runs included", at_least=1)
+    learning_rate: float = _field(1e-3, "Adam's rate at its highest", above=0)
+    final_learning_rate: float = _field(1e-5, "where the exponential schedule ends", above=0)
+    schedule: str = _field("constant", "the learning rate over the run: constant, or constant for "
+                           "the first half and exponential decay over the second",
+                           ("constant", "exponential"))
+    adam_beta1: float = _field(0.5, "Adam's first decay rate", at_least=0, below=1)
     clip_norm: float = _field(5.0, "clip the gradients to this norm: each one under the article's "
-                              "equations, all together under the paper's; 0 is off")
+                              "equations, all together under the paper's; 0 is off", at_least=0)
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
-                                  "the average is young; 0 is off")
+                                  "the average is young; 0 is off", at_least=0, below=1)
     start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
-                        "data, so that windows cover the image and the mean image is drawn",
-                        ("listing", "data"))
-    seed: int = _field(0, "of the initial weights, the data order and the noise")
-    jit_compile: str = _field("auto", "compile with XLA; auto does", ("auto", "true", "false"))
-    unroll: str = _field("auto", "glimpses unrolled in the compiled program, the rest being a "
-                         "loop over such pieces: a number; auto picks for this device")
-    steps_per_call: int = _field(8, "training steps between two returns to Python")
-    log_every: int = _field(100, "steps between lines of the log")
-    eval_every: int = _field(1000, "steps between evaluations on held-out images")
-    save_every: int = _field(1000, "steps between checkpoints")
-    image_every: int = _field(1000, "steps between pictures in TensorBoard")
+                        "data, so that windows cover the image and the mean image is drawn")
+    seed: int = _field(0, "of the initial weights, the data order and the noise", at_least=0,
+                       below=2**31)
+    jit_compile: bool = _field(True, "compile with XLA")
+    unroll: int = _field(0, "glimpses unrolled in the compiled program, the rest being a loop over "
+                         "such pieces; 0 chooses for this device", at_least=0)
+    steps_per_call: int = _field(8, "training steps between two returns to Python", at_least=1)
+    log_every: int = _field(100, "steps between lines of the log", at_least=1)
+    eval_every: int = _field(1000, "steps between evaluations on held-out images", at_least=1)
+    save_every: int = _field(1000, "steps between checkpoints", at_least=1)
+    image_every: int = _field(500, "steps between pictures: strokes.gif and TensorBoard's",
+                              at_least=1)
     distribute: str = _field("none", "over one device, all of this machine's, or several "
                              "machines' (TF_CONFIG)", ("none", "mirrored", "multi_worker"))
 
     def __post_init__(self):
-        _check_choices(self)
-        _check_integers(self, 1, ("batch_size", "train_steps", "steps_per_call", "log_every",
-                                  "eval_every", "save_every", "image_every"))
-        _check_integers(self, 0, ("seed", "warmup_steps"))
-        number = isinstance(self.unroll, str) and self.unroll.isdecimal() and int(self.unroll) > 0
-        _require(self.unroll == "auto" or number, "unroll", self.unroll,
-                 "auto or a whole number of at least 1")
-        _require(self.seed < 2**31, "seed", self.seed, "below 2147483648")
-        _check_number(self, "learning_rate", 0, low_included=False)
-        _check_number(self, "final_learning_rate", 0,
-                      low_included=self.schedule != "exponential")  # which never arrives at 0
-        _check_number(self, "clip_norm", 0)
-        _check_number(self, "adam_beta1", 0, 1)
-        _check_number(self, "average_decay", 0, 1)
-
-    def binarize_of(self, dataset):
-        """How a model that was trained so is given images of `dataset`: 0 or 1 if it learned such.
-
-        Returns:
-          "none", "static" or "dynamic", as `binarize` has it.
-        """
-        if self.dataset == "binarized_mnist" and dataset != self.dataset:
-            return "static"
-        return self.binarize
+        for name in _OLD_VALUES:
+            object.__setattr__(self, name, current_value(name, getattr(self, name)))
+        for field in dataclasses.fields(self):
+            check_field(field, getattr(self, field.name))
 
 
-def write_json(path, content):
-    """Writes `content` as JSON so that the file is whole or not there at all."""
-    partial = f"{path}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-    os.replace(partial, path)
+def current_value(name: str, value):
+    """What a setting's value in an older flagfile or `config.json` is called now."""
+    if not isinstance(value, str) or name not in _OLD_VALUES:
+        return value
+    if name == "unroll" and value.isdecimal():
+        return int(value)
+    return _OLD_VALUES[name].get(value, value)
 
 
-def config_to_dict(model_config, train_config):
+def config_to_dict(model_config: DRAWConfig, train_config: TrainConfig) -> dict:
     """Both settings as one plain dictionary, as `config.json` holds them."""
     return {"model": dataclasses.asdict(model_config), "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content):
-    """Both settings from the dictionary of `config_to_dict`.
+def config_from_dict(content) -> tuple[DRAWConfig, TrainConfig]:
+    """Both settings from the dictionary of `config_to_dict`, of this version or an older one.
 
     Raises:
       ConfigError: a part or a field is missing, unknown, or out of its range.
@@ -182,10 +168,12 @@ def config_from_dict(content):
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
+        fields = {name: value for name, value in content[part].items()
+                  if name not in _OLD_FIELDS.get(part, ())}
         known = {field.name for field in dataclasses.fields(config_class)}
-        unknown = sorted(set(content[part]) - known)
+        unknown = sorted(set(fields) - known)
         if unknown:
             raise ConfigError(f"the configuration's part {part!r} has an unknown field: "
                               f"{unknown[0]!r}")
-        configs.append(config_class(**content[part]))
+        configs.append(config_class(**fields))
     return tuple(configs)

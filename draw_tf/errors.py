@@ -1,8 +1,8 @@
-"""Errors whose message is one sentence for whoever typed the command."""
+"""Errors whose message is one sentence for the person who typed the command."""
 
 
 class DRAWError(Exception):
-    """Base of the errors that commands tell without a traceback."""
+    """Base of the errors that commands report without a traceback."""
 
 
 class ConfigError(DRAWError, ValueError):
@@ -10,23 +10,23 @@ class ConfigError(DRAWError, ValueError):
 
 
 class DataError(DRAWError, RuntimeError):
-    """A data set is neither on this machine nor can be downloaded."""
+    """A data set is not on this machine and cannot be downloaded."""
 
 
 class WorkdirError(DRAWError, RuntimeError):
-    """A workdir can not be used."""
+    """A workdir cannot be used."""
 
 
 class TrainingError(DRAWError, RuntimeError):
-    """Training can not go on."""
+    """Training cannot go on."""
 
 
 class MissingPackageError(DRAWError, ImportError):
     """A package that only some commands need is not installed."""
 
 
-def why(error):
+def why(error: OSError) -> str:
     """What an OSError says, in words that also fit a file where a folder must be."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return f"{error.filename} is a file, not a folder"
-    return error.strerror
+    return error.strerror or str(error)

@@ -2,20 +2,21 @@
 
     python -m draw_tf.import_listing --checkpoint=PATH --workdir=DIR
 
-The sizes of the model are read off the shapes of its variables. What no shape tells is asked for:
-the image's shape, the glimpses, and whether the listing's one noise tensor for all steps was kept.
+The sizes of the model follow from the shapes of its variables. What they do not show are flags: the
+image's shape, the glimpses, and whether the listing's one noise tensor for all steps was kept.
 """
+
+from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
 
 from absl import flags
 
-from draw_tf import commands
+from draw_tf.checkpoints.listing import import_checkpoint
 from draw_tf.errors import ConfigError
-from draw_tf.listing import import_checkpoint
 
 FLAGS = flags.FLAGS
 
 
-def define_flags():
+def define_flags() -> None:
     """The command's flags; not at import, where they would be in another command's way."""
     flags.DEFINE_string("checkpoint", None, "prefix of the checkpoint (what its Saver returned), "
                         "or the folder that holds it", required=True)
@@ -26,7 +27,7 @@ def define_flags():
                       "its steps, as the listing does by mistake; what it generates is garbage")
 
 
-def image_shape():
+def image_shape() -> tuple[int, ...]:
     """The flag's three numbers; DRAWConfig checks their range."""
     try:
         shape = tuple(int(side) for side in FLAGS.image_shape)
@@ -39,6 +40,7 @@ def image_shape():
 
 
 def main(_):
+    """Imports, and prints what was found."""
     config = import_checkpoint(FLAGS.checkpoint, FLAGS.workdir, image_shape(), FLAGS.glimpses,
                                FLAGS.shared_noise)
     print(f"{FLAGS.workdir} now holds {config}.")

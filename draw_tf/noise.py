@@ -1,28 +1,31 @@
-"""Standard normal noise for the latent variables, a pure function of what it is for.
+"""Random numbers as pure functions of what they are for, whatever is drawn beside them.
 
 Letters in shapes: T steps, N images, Z latent variables.
 """
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import philox
-
 TRAINING = 1  # the use that the noise of training is folded with
+_PHILOX = 1  # the generator's number in TensorFlow; named, so that all devices draw the same
+# Each use has a stream of its own under a key: the upper half of the generator's counter.
+ORDER, DYNAMIC, STATIC, EVALUATION = range(4)
 
 
-def noise_for(seed, use, number, shape):
+def noise_for(seed: int, use: int, number, shape) -> tf.Tensor:
     """Standard normal noise of one batch, a pure function of its arguments."""
     key = tf.random.experimental.stateless_fold_in([seed, use], number)
-    # the algorithm is named, so that all devices draw the same
     return tf.random.stateless_normal(shape, key, alg="philox")
 
 
-def evaluation_noise(sample, first, count, glimpses, latent_size):
+def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
+                     latent_size: int) -> tf.Tensor:
     """The noise that images of a data set are evaluated with.
 
-    An image's noise depends on the image's number and on `sample`, not on the batch it is in: a
-    data set has the same bound at every batch size.
+    The noise of an image depends on the image's number and on `sample`, not on the batch that it
+    is in: a data set has the same bound at every batch size.
 
     Args:
       sample: a whole number; each stands for other noise.
@@ -32,12 +35,11 @@ def evaluation_noise(sample, first, count, glimpses, latent_size):
     Returns:
       [T, count, Z].
     """
-    noise = philox.normal(sample, philox.EVALUATION, first, count,
-                          [glimpses, latent_size])  # [count, T, Z]
+    noise = normal(sample, EVALUATION, first, count, [glimpses, latent_size])  # [count, T, Z]
     return tf.transpose(noise, [1, 0, 2])  # [T, count, Z]
 
 
-def between(first, last, num):
+def between(first: np.ndarray, last: np.ndarray, num: int) -> np.ndarray:
     """Spherical interpolation, which keeps Gaussian noise as likely as its ends.
 
     Args:
@@ -50,4 +52,38 @@ def between(first, last, num):
     cosine = np.sum(first * last) / (np.linalg.norm(first) * np.linalg.norm(last))
     angle = np.arccos(np.clip(cosine, -1, 1))
     way = np.linspace(0, 1, num)[:, np.newaxis]  # [num, 1]
+    if np.sin(angle) < 1e-6:  # the ends lie in one direction: nothing to go around
+        return (1 - way) * first + way * last  # [T, num, Z]
     return (np.sin((1 - way) * angle) * first + np.sin(way * angle) * last) / np.sin(angle)
+
+
+def uniform(key, stream, first, count, shape) -> tf.Tensor:
+    """Draws in [0, 1) for items `first` to `first + count - 1`, float32 [count, *shape]."""
+    return _draws(tf.raw_ops.StatelessRandomUniformV2, key, stream, first, count, shape)
+
+
+def normal(key, stream, first, count, shape) -> tf.Tensor:
+    """Standard normal draws for items `first` to `first + count - 1`, float32 [count, *shape]."""
+    return _draws(tf.raw_ops.StatelessRandomNormalV2, key, stream, first, count, shape)
+
+
+def integers(key, stream, first, count, size) -> tf.Tensor:
+    """Whole numbers of 32 bits, uint32 [count, size] for at most four numbers per item."""
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=tf.stack([count, 4]), key=_uint64([key]), counter=_uint64([first, stream]),
+        alg=_PHILOX, dtype=tf.uint32)[:, :size]  # [count, size]
+
+
+def _draws(op, key, stream, first, count, shape):
+    # Philox makes four numbers of each value of its counter, and an item owns a whole number of
+    # these values: its draws depend on key, stream and position alone.
+    size = math.prod(shape)
+    values = math.ceil(size / 4)
+    draws = op(shape=[count, 4 * values], key=_uint64([key]),
+               counter=_uint64([first * values, stream]), alg=_PHILOX,
+               dtype=tf.float32)  # [count, 4 * values]
+    return tf.reshape(draws[:, :size], [count, *shape])  # [count, *shape]
+
+
+def _uint64(numbers):
+    return tf.cast(tf.stack([tf.cast(number, tf.int64) for number in numbers]), tf.uint64)

@@ -10,13 +10,13 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import checkpoint
-from draw_tf import data
-from draw_tf import losses
+from draw_tf import checkpoints, data
 from draw_tf.errors import ConfigError
+from draw_tf.models import losses
+from draw_tf.models.draw import DRAW
 from draw_tf.noise import evaluation_noise
 
-# Images times importance samples in one pass; more would take memory and gain no speed.
+# Images times importance samples in one pass; more would take memory and not be faster.
 ROWS = 1024
 
 
@@ -29,17 +29,17 @@ class Evaluator:
       rows: images times importance samples in one pass, about.
     """
 
-    def __init__(self, model, jit_compile=True, rows=ROWS):
+    def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
         self.model, self.rows = model, rows
-        self._batch_means = tf.function(self._batch_means, jit_compile=jit_compile)
-        self._log_weights = tf.function(self._log_weights, jit_compile=jit_compile)
+        self._batch_means = tf.function(self._batch_means, jit_compile=jit_compile, autograph=False)
+        self._log_weights = tf.function(self._log_weights, jit_compile=jit_compile, autograph=False)
 
     def _batch_means(self, images, noise, weights):
         """`losses.batch_means` of a batch, [1 + T]."""
         return losses.batch_means(*self.model.bound(images, noise), weights)
 
     def _log_weights(self, images, noise):
-        """Log weights [S, N] of S samples an image; noise is [T, S * N, Z], sample after sample."""
+        """Log weights [S, N] of S samples per image; noise [T, S * N, Z], sample after sample."""
         samples = noise.shape[1] // images.shape[0]
         images_again = tf.tile(images, [samples, 1, 1, 1])  # [S * N, H, W, C]
         return tf.reshape(self.model.log_weights(images_again, noise), [samples, -1])  # [S, N]
@@ -50,7 +50,7 @@ class Evaluator:
         return tf.concat([evaluation_noise(sample, first, count, config.glimpses,
                                            config.latent_size) for sample in samples], axis=1)
 
-    def means(self, dataset, samples=1):
+    def means(self, dataset, samples: int = 1) -> np.ndarray:
         """The terms of the bound, averaged over a whole data set.
 
         Args:
@@ -58,7 +58,7 @@ class Evaluator:
           samples: how many draws of the noise to evaluate every image with.
 
         Returns:
-          [samples, 1 + T] in nats an image: for each draw, what `losses.report` takes.
+          [samples, 1 + T] in nats per image: for each draw, what `losses.report` takes.
         """
         total, count, first = 0.0, 0.0, 0
         for images, weights in dataset:
@@ -70,7 +70,7 @@ class Evaluator:
             total, count, first = total + batch * means, count + batch, first + size
         return total / count
 
-    def importance_weighted(self, dataset, samples):
+    def importance_weighted(self, dataset, samples: int) -> float:
         """The importance-weighted bound (`losses.importance_weighted_nats`) of a data set.
 
         Only `rows` images and samples pass through the model at a time; their log weights, one
@@ -81,7 +81,7 @@ class Evaluator:
           samples: K.
 
         Returns:
-          A number in nats an image, at most the bound in expectation, and nearer to -log p with
+          A number in nats per image, at most the bound in expectation, and nearer to -log p with
           more samples.
         """
         total, count, first = 0.0, 0.0, 0
@@ -99,8 +99,10 @@ class Evaluator:
         return total / count
 
 
-def evaluate_model(model, images, binarize="none", batch_size=100, noise_samples=1,
-                   importance_samples=None, jit_compile=True, watch=iter):
+def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
+                   batch_size: int = 100, noise_samples: int = 1,
+                   importance_samples: int | None = None, jit_compile: bool = True,
+                   watch=iter) -> dict:
     """Evaluates a model on every image of a split.
 
     Args:
@@ -111,10 +113,10 @@ def evaluate_model(model, images, binarize="none", batch_size=100, noise_samples
       noise_samples: M, how many draws of the noise the bound is averaged over.
       importance_samples: K of the importance-weighted bound; None leaves it out.
       jit_compile: compile with XLA.
-      watch: what the iterable of batches goes through, to show how far it is.
+      watch: what the iterable of batches goes through, to show progress.
 
     Returns:
-      A dictionary of numbers in nats an image: what `losses.report` gives, bound_se (the standard
+      A dictionary of numbers in nats per image: what `losses.report` gives, bound_se (the standard
       error of bound_nats over the draws of the noise, None for one draw) and iwae_nats (None
       without K); with examples, noise_samples, importance_samples, and two reasons not to take
       bound_nats for a bound on -log p: grey (there are pixels other than 0 and 1) and shared_noise
@@ -146,13 +148,14 @@ def evaluate_model(model, images, binarize="none", batch_size=100, noise_samples
             "grey": binarize == "none" and bool(np.any(images.pixels % images.scale))}
 
 
-def evaluate_run(workdir, split="test", dataset=None, binarize=None, data_dir=None, **options):
+def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
+                 binarize: str | None = None, data_dir: str | None = None, **options) -> dict:
     """Evaluates the model of a run, or of weights that ship.
 
     Args:
-      workdir: as `checkpoint.load` takes it.
+      workdir: as `checkpoints.load` takes it.
       split: "train", "validation" or "test".
-      dataset, binarize: as in TrainConfig; the run's own where None, and `binarize_of` there.
+      dataset, binarize: as in TrainConfig; the run's own where None, and `data.binarize_for` there.
       data_dir: folder of TensorFlow Datasets; None is its default.
       **options: of `evaluate_model`.
 
@@ -161,16 +164,16 @@ def evaluate_run(workdir, split="test", dataset=None, binarize=None, data_dir=No
       None where not known.
 
     Raises:
-      WorkdirError: the run can not be loaded.
+      WorkdirError: the run cannot be loaded.
       ConfigError: an argument is out of its range, or the images are not of the model's shape.
       DataError: the data set is neither on this machine nor can be downloaded.
     """
-    workdir = checkpoint.resolve(workdir)
-    _, train_config = checkpoint.read_config(workdir)
+    workdir = checkpoints.resolve(workdir)
+    _, train_config = checkpoints.read_config(workdir)
     dataset = dataset or train_config.dataset
-    binarize = binarize or train_config.binarize_of(dataset)
+    binarize = binarize or data.binarize_for(train_config.dataset, train_config.binarize, dataset)
     images = data.load(dataset, split, data_dir)
-    model, step = checkpoint.load_with_step(workdir)
+    model, step = checkpoints.load_with_step(workdir)
     return {**evaluate_model(model, images, binarize, **options),
             "dataset": dataset, "split": split, "binarize": binarize, "step": step}
 

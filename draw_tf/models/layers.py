@@ -4,20 +4,21 @@ import keras
 import tensorflow as tf
 
 
-def dense(inputs, units, name):
+def dense(inputs: int, units: int, name: str, dtype="float32") -> keras.layers.Dense:
     """The listing's `dense`, built: weights from N(0, 0.02^2), biases zero."""
     layer = keras.layers.Dense(
-        units, kernel_initializer=keras.initializers.RandomNormal(stddev=0.02), name=name)
+        units, kernel_initializer=keras.initializers.RandomNormal(stddev=0.02), name=name,
+        dtype=dtype)
     layer.build((None, inputs))
     return layer
 
 
-def heads(x, *layers):
+def heads(x: tf.Tensor, *layers: keras.layers.Dense) -> list[tf.Tensor]:
     """Several dense layers of the same input as one matrix product: faster than one by one.
 
     Args:
       x: [N, D].
-      layers: built dense layers.
+      *layers: built dense layers.
 
     Returns:
       A list with each layer's output, [N, its units].
@@ -25,6 +26,11 @@ def heads(x, *layers):
     kernel = tf.concat([layer.kernel for layer in layers], axis=1)  # [D, sum of units]
     bias = tf.concat([layer.bias for layer in layers], axis=0)  # [sum of units]
     return tf.split(tf.matmul(x, kernel) + bias, [layer.units for layer in layers], axis=1)
+
+
+def flat(*images: tf.Tensor) -> tf.Tensor:
+    """Joins images, flattened: [N, ...] each to [N, sum of their sizes]."""
+    return tf.concat([tf.reshape(image, [tf.shape(image)[0], -1]) for image in images], axis=1)
 
 
 class LSTMCell(keras.layers.LSTMCell):
@@ -38,16 +44,18 @@ class LSTMCell(keras.layers.LSTMCell):
       inputs: size of the input, for which the cell is built.
       units: D.
       name: of the layer.
+      dtype: a Keras dtype policy or its name.
     """
 
-    def __init__(self, inputs, units, name):
+    def __init__(self, inputs: int, units: int, name: str, dtype="float32"):
         limit = (6 / (inputs + units + 4 * units)) ** 0.5
         kernel, recurrent = (keras.initializers.RandomUniform(-limit, limit) for _ in range(2))
         super().__init__(units, kernel_initializer=kernel, recurrent_initializer=recurrent,
-                         unit_forget_bias=True, name=name)
+                         unit_forget_bias=True, name=name, dtype=dtype)
         self.build((None, inputs))
 
     def call(self, inputs, states, training=False):
+        """One step: inputs [N, inputs], states h and c [N, D] to h [N, D] and [h, c]."""
         h, c = states  # [N, D] each
         kernel = tf.concat([self.kernel, self.recurrent_kernel], axis=0)  # [inputs + D, 4 D]
         gates = tf.matmul(tf.concat([inputs, h], axis=1), kernel) + self.bias  # [N, 4 D]

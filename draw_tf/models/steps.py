@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 import tensorflow as tf
 
-from draw_tf.attention import Window
+from draw_tf.models.attention import Window
 
 
 class State(NamedTuple):

@@ -14,19 +14,20 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import checkpoint as checkpoints
+from draw_tf.checkpoints.weights import assign_weights, named_weights, save_weights
+from draw_tf.checkpoints.workdir import CONFIG, FOLDER, WEIGHTS, prepare_workdir
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError, WorkdirError
-from draw_tf.model import DRAW
+from draw_tf.models.draw import DRAW
 
 FORGET_BIAS = 1.0  # what TensorFlow 1's LSTMCell adds at run time
 OPTIMIZER = ("Adam", "Adam_1", "beta1_power", "beta2_power", "global_step")
 
 
-def listing_shapes(model):
+def listing_shapes(model: DRAW) -> dict[str, tuple]:
     """The listing's variables that a model has a place for: a dictionary from name to shape."""
     shapes = {name: tuple(variable.shape)
-              for name, variable in checkpoints.named_weights(model).items()}
+              for name, variable in named_weights(model).items()}
     wanted = {}
     for name in ("encoder", "decoder"):
         inputs, gates = shapes[f"{name}/kernel"]
@@ -39,12 +40,12 @@ def listing_shapes(model):
     return wanted
 
 
-def load_listing_weights(model, weights):
+def load_listing_weights(model: DRAW, weights) -> None:
     """Sets every weight of a model from the listing's variables.
 
     Args:
       model: a DRAW with `equations="article"`.
-      weights: a mapping from the listing's names to arrays; `listing_shapes(model)` tells which.
+      weights: a mapping from the listing's names to arrays; `listing_shapes(model)` lists them.
         Of an LSTM: kernel [inputs + D, 4D] over [input, h], gates i, j, f, o; bias [4D], without
         the forget bias. Of a dense layer: Matrix [inputs, outputs] and bias [outputs].
 
@@ -77,7 +78,7 @@ def load_listing_weights(model, weights):
     for name, scope in _dense_scopes(model.config).items():
         ours[f"{name}/kernel"] = weights[f"{scope}/Linear/Matrix"]
         ours[f"{name}/bias"] = weights[f"{scope}/Linear/bias"]
-    checkpoints.assign_weights(model, ours)
+    assign_weights(model, ours)
 
 
 def _dense_scopes(config):
@@ -98,7 +99,7 @@ def _keras_gates(x):
     return np.concatenate([i, f, j, o], axis=-1)  # [..., 4D]
 
 
-def read_checkpoint(path):
+def read_checkpoint(path) -> dict[str, np.ndarray]:
     """The model's variables in a TensorFlow 1 checkpoint; those of its optimizer are left out.
 
     Args:
@@ -108,7 +109,7 @@ def read_checkpoint(path):
       A dictionary from name to array.
 
     Raises:
-      ConfigError: there is no checkpoint at `path`, or it can not be read.
+      ConfigError: there is no checkpoint at `path`, or it cannot be read.
     """
     try:
         reader = tf.train.load_checkpoint(str(path).removesuffix(".index"))
@@ -120,12 +121,12 @@ def read_checkpoint(path):
                           f"{str(path)!r} ({reason})") from error
 
 
-def infer_config(weights, image_shape, glimpses, shared_noise):
+def infer_config(weights, image_shape, glimpses: int, shared_noise: bool) -> DRAWConfig:
     """The architecture that the listing's variables are of.
 
     Args:
       weights: as `load_listing_weights` takes them.
-      image_shape, glimpses, shared_noise: what no shape tells, as in DRAWConfig.
+      image_shape, glimpses, shared_noise: what the shapes do not show, as in DRAWConfig.
 
     Returns:
       DRAWConfig.
@@ -168,24 +169,24 @@ def _require_shape(condition, name, value):
                           "is none of the listing's")
 
 
-def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses=10,
-                      shared_noise=True):
+def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: int = 10,
+                      shared_noise: bool = True) -> DRAWConfig:
     """Makes a workdir, for `draw_tf.load` and the commands, of the listing's checkpoint.
 
     Args:
       checkpoint: see `read_checkpoint`.
       workdir: a folder that holds no run; made where it is not there.
-      image_shape, glimpses, shared_noise: what the checkpoint does not tell, as in DRAWConfig.
+      image_shape, glimpses, shared_noise: what the checkpoint does not show, as in DRAWConfig.
 
     Returns:
       The model's DRAWConfig.
 
     Raises:
-      ConfigError: the checkpoint can not be read, or is not the listing's.
-      WorkdirError: the workdir already holds a run, or can not be written.
+      ConfigError: the checkpoint cannot be read, or is not the listing's.
+      WorkdirError: the workdir already holds a run, or cannot be written.
     """
     workdir = pathlib.Path(workdir)
-    for name in (checkpoints.CONFIG, checkpoints.WEIGHTS, checkpoints.FOLDER):
+    for name in (CONFIG, WEIGHTS, FOLDER):
         if (workdir / name).exists():
             raise WorkdirError(f"--workdir={workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
@@ -196,9 +197,9 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses=10,
     except ValueError as error:
         raise ConfigError(f"checkpoint {str(checkpoint)!r} is not the listing's: {error}"
                           ) from error
-    checkpoints.prepare_workdir(workdir, config, TrainConfig(dataset="mnist"))
+    prepare_workdir(workdir, config, TrainConfig(dataset="mnist"))
     try:
-        checkpoints.save_weights(model, workdir / checkpoints.WEIGHTS)
+        save_weights(model, workdir / WEIGHTS)
     except OSError as error:
-        raise WorkdirError(f"--workdir={workdir} can not be written: {error.strerror}") from error
+        raise WorkdirError(f"--workdir={workdir} cannot be written: {error.strerror}") from error
     return config

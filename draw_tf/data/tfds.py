@@ -6,11 +6,13 @@ import logging
 import sys
 import urllib.parse
 
+import numpy as np
+
 from draw_tf.errors import DataError
 
 
-def read_split(name, split, data_dir):
-    """The images of a split, downloaded first where they are not on this machine.
+def read_split(name: str, split: str, data_dir: str | None) -> np.ndarray:
+    """The images of a split; the data set is downloaded first where it is not on this machine.
 
     Args:
       name: of the data set, in TFDS's terms.
@@ -21,7 +23,7 @@ def read_split(name, split, data_dir):
       uint8 [M, H, W, C], in an order that never changes.
 
     Raises:
-      DataError: the data set is not in `data_dir` and can not be downloaded.
+      DataError: the data set is not in `data_dir` and cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
     tfds.disable_progress_bar()
@@ -45,9 +47,9 @@ def _download(builder):
     except Exception as error:  # of the network, the disk, or what was downloaded
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"Dataset {builder.name} is not in {folder} and can not be downloaded ({reason}): "
-            "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared it, or, to train, "
-            "use --dataset=digits, which needs no download.") from error
+            f"dataset {builder.name} is not in {folder} and cannot be downloaded ({reason}): "
+            "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared "
+            "it, or use --dataset=digits to train, which needs no download")  from error
 
 
 def _probe(urls):

@@ -1,47 +1,39 @@
-"""What a run tells: a line on the terminal, metrics.jsonl, TensorBoard, and pictures."""
+"""What a run reports: lines on the terminal, metrics.jsonl, TensorBoard, and pictures."""
 
 import dataclasses
 import datetime
 import json
 import math
 import pathlib
-import shutil
 import sys
 import time
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.image import metadata as image_metadata
+from tqdm import tqdm
 
-from draw_tf import render
-from draw_tf import visualize
+from draw_tf.checkpoints.workdir import METRICS, read_metrics
 from draw_tf.config import config_to_dict
+from draw_tf.data import Images
+from draw_tf.files import write_whole
+from draw_tf.pictures import strokes, tiles
 
-METRICS = "metrics.jsonl"
 SHOWN = 16  # images in a grid, at most
+NEWEST = "strokes.gif"
 
 
-def read_metrics(workdir):
-    """The lines of a run's metrics.jsonl, as dictionaries; a line cut short is left out."""
-    path = pathlib.Path(workdir) / METRICS
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # the machine died while it was written
-            continue
-    return lines
-
-
-def write_gif(tag, frames, step):
+def write_gif(tag: str, gif: bytes, frames: np.ndarray, step: int) -> None:
     """Writes an animation to TensorBoard's images, where it plays.
 
     Args:
       tag: its name.
+      gif: the frames as a GIF.
       frames: uint8 [F, h, w, 3].
       step: of the training.
     """
     height, width = frames.shape[1:3]
-    content = [str(width), str(height), visualize.encode_gif(frames)]
+    content = [str(width), str(height), gif]
     # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
     tf.summary.write(tag, tf.constant([tf.compat.as_bytes(part) for part in content]), step,
                      metadata=image_metadata.create_summary_metadata(
@@ -58,14 +50,12 @@ class Log:
       changed: names of training settings that differ from those of the run so far.
     """
 
-    def __init__(self, workdir, trainer, eval_images, changed=()):
+    def __init__(self, workdir, trainer, eval_images: Images, changed=()):
         self.workdir, self.trainer = pathlib.Path(workdir), trainer
-        self.evaluated_images = len(eval_images)
         shown = dataclasses.replace(eval_images, pixels=eval_images.pixels[:SHOWN])
         binarize = trainer.config.binarize != "none"
         self.shown = (shown.binarized() if binarize else shown).floats()  # [16, H, W, C]
         self.changed = changed
-        self.terminal = sys.stdout.isatty()
         self.writers = {}
         self.profiling = False
 
@@ -73,9 +63,10 @@ class Log:
         step, config = int(self.trainer.step), self.trainer.config
         # what a killed run logged after its last checkpoint will come again
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
-        with open(self.workdir / METRICS, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+        write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
         self.first_step, self.began = step, time.perf_counter()
+        self.bar = tqdm(total=config.train_steps, initial=step, unit=" steps", file=sys.stdout,
+                        dynamic_ncols=True, disable=None)  # None: only on a terminal
         if step:
             self.say(f"Resuming {self.workdir} at step {step}")
         if self.changed:
@@ -89,6 +80,7 @@ class Log:
 
     def __exit__(self, *_):
         self.stop_profile()
+        self.bar.close()
         for writer in self.writers.values():
             writer.close()
 
@@ -103,21 +95,29 @@ class Log:
         model = self.trainer.model
         step = tf.function(lambda images, noise: model.infer_step(
             model.initial_state(tf.shape(images)[0]), noise, images))
-        images = tf.TensorSpec([None, *model.config.image_shape])
-        noise = tf.TensorSpec([None, model.config.latent_size])
-        tf.summary.graph(step.get_concrete_function(images, noise).graph)
+        images = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype, "images")
+        noise = tf.TensorSpec([None, model.config.latent_size], model.compute_dtype, "noise")
+        graph = step.get_concrete_function(images, noise).graph.as_graph_def()
+        # the nodes that only hand out results would hide the model's
+        nodes = [node for node in graph.node if node.op not in ("Identity", "NoOp")]
+        del graph.node[:]
+        graph.node.extend(nodes)
+        tf.summary.graph(graph)
 
-    def say(self, text):
-        """A line of plain text on the terminal."""
-        print(text, flush=True)
+    def say(self, text: str) -> None:
+        """Prints a line that stays, above the progress bar where there is one."""
+        if self.bar.disable:
+            print(text, flush=True)
+        else:
+            self.bar.write(text, file=sys.stdout)
 
-    def write(self, split, step, values):
-        """A line of metrics: to metrics.jsonl, TensorBoard and the terminal.
+    def write(self, split: str, step: int, values: dict) -> None:
+        """Writes a line of metrics to metrics.jsonl, TensorBoard and the terminal.
 
         Args:
           split: "train", or the one evaluated.
           step: of the training.
-          values: from name to number, or to a list of one number a glimpse.
+          values: from name to number, or to a list of one number per glimpse.
         """
         line = {"step": step, "seconds": round(float(self.trainer.seconds), 3), "split": split,
                 **values}
@@ -132,65 +132,64 @@ class Log:
 
     def _progress(self, line):
         step, steps = line["step"], self.trainer.config.train_steps
+        numbers = f"bound {line['bound_nats']:.2f} nats, {line['images_per_second']:.0f} images/s"
+        if not self.bar.disable and line["split"] == "train":  # a line that renews itself
+            self.bar.set_postfix_str(numbers, refresh=False)
+            self.bar.update(step - self.bar.n)
+            return
         rate = (time.perf_counter() - self.began) / max(step - self.first_step, 1)
         left = datetime.timedelta(seconds=round(rate * (steps - step)))
-        text = (f"step {step}/{steps}  {line['split']:<10} bound {line['bound_nats']:7.2f} nats  "
-                f"recon {line['recon_nats']:7.2f}  kl {line['kl_nats']:6.2f}  {left} left  "
-                f"{line['images_per_second']:6.0f} images/s")
-        if not self.terminal:
-            self.say(text)
-        elif line["split"] == "train":  # one line that renews itself, and so must not wrap
-            columns = shutil.get_terminal_size().columns - 1
-            bar = f"[{'#' * round(20 * step / steps):<20}] "
-            if len(bar + text) > columns:
-                bar, text = "", " ".join(text.split())
-            print(f"\r\x1b[K{(bar + text)[:columns]}", end="", flush=True)
-        else:  # and evaluations that stay
-            print(f"\r\x1b[K{text}", flush=True)
+        self.say(f"step {step}/{steps}  {line['split']:<10} bound {line['bound_nats']:7.2f} nats  "
+                 f"recon {line['recon_nats']:7.2f}  kl {line['kl_nats']:6.2f}  {left} left  "
+                 f"{line['images_per_second']:6.0f} images/s")
 
-    def pictures(self, step):
-        """Reconstructions, samples, strokes and histograms of the windows, to TensorBoard."""
+    def pictures(self, step: int) -> pathlib.Path:
+        """Writes strokes as a GIF, and to TensorBoard samples, reconstructions and windows.
+
+        Returns:
+          The path of the GIF, new images as they are drawn; strokes.gif beside it is the same.
+        """
         model = self.trainer.evaluated
         trace = model.trace(self.shown)
         generation = model.generate(SHOWN, seed=0)
-        redrawn = render.probabilities(trace.canvases[-1])  # [16, H, W, C]
-        drawn = render.probabilities(generation.canvases[-1])  # [16, H, W, C]
+        redrawn = strokes.probabilities(trace.canvases[-1])  # [16, H, W, C]
+        drawn = strokes.probabilities(generation.canvases[-1])  # [16, H, W, C]
+        path = self.workdir / f"strokes-{step}.gif"
         with self._writer("train").as_default(step):
             across = math.gcd(len(self.shown), 4)  # pairs in a row
             pairs = [images[k::across] for k in range(across) for images in (self.shown, redrawn)]
-            tf.summary.image("reconstructions", visualize.side_by_side(pairs)[None])
-            samples = visualize.grid(visualize.enlarge(visualize.to_uint8(drawn), 2))
+            tf.summary.image("reconstructions", tiles.side_by_side(pairs)[None])
+            samples = tiles.grid(tiles.enlarge(tiles.to_uint8(drawn), 2))
             tf.summary.image("samples", samples[None])
-            write_gif("strokes/samples", self.frames(generation), step)
-            write_gif("strokes/reconstructions", self.frames(trace), step)
+            for tag, steps in (("reconstructions", trace), ("samples", generation)):
+                frames = strokes.stroke_frames(strokes.probabilities(steps.canvases),
+                                               strokes.boxes(model.config, steps))
+                gif = strokes.encode_gif(frames)
+                write_gif(f"strokes/{tag}", gif, frames, step)
+            for name in (path, path.with_name(NEWEST)):  # the last GIF, that of the samples
+                write_whole(name, gif)
             for scope in ("read", "write"):
                 window = getattr(trace, scope)
                 for name in ("gx", "gy", "delta", "sigma2", "gamma") if window else ():
                     tf.summary.histogram(f"{scope}/{name}", getattr(window, name))
+        return path
 
-    def frames(self, trace):
-        """The animation of a trace or generation, uint8 [T + 1, h, w, 3]."""
-        return visualize.stroke_frames(render.probabilities(trace.canvases),
-                                       render.boxes(self.trainer.model.config, trace))
-
-    def start_profile(self):
+    def start_profile(self) -> None:
         """Starts TensorFlow's profiler."""
         tf.profiler.experimental.start(str(self.workdir / "events" / "train"))
         self.profiling = True
 
-    def stop_profile(self):
+    def stop_profile(self) -> None:
         """Ends the profile and writes it for TensorBoard; nothing where none was started."""
         if not self.profiling:  # resumed after its first step
             return
         tf.profiler.experimental.stop()
         self.profiling = False
 
-    def finished(self, step):
-        """The last words of a run that reached its end, and its strokes as a GIF."""
-        path = self.workdir / f"strokes-{step}.gif"
-        visualize.save(path, self.frames(self.trainer.evaluated.generate(SHOWN, seed=0)))
-        self.say(f"Trained to step {step}. New images as they are drawn: {path}")
-
-    def stopped(self, step):
-        """The last words of a run that was asked to stop."""
-        self.say(f"\nStopped and saved at step {step}; the same command goes on from there.")
+    def ended(self, step: int, drawn: pathlib.Path) -> None:
+        """The last words of a run that reached its end or was asked to stop."""
+        if step < self.trainer.config.train_steps:
+            self.say(f"Stopped and saved at step {step}; the same command goes on from there. "
+                     f"New images as they are drawn: {drawn}")
+        else:
+            self.say(f"Trained to step {step}. New images as they are drawn: {drawn}")

@@ -1,6 +1,6 @@
 """The bound on the log likelihood in nats, its two terms, and its importance-weighted sharpening.
 
-Letters in shapes: N images, T steps, Z latent variables, K samples an image.
+Letters in shapes: N images, T steps, Z latent variables, K samples per image.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 import tensorflow as tf
 
 
-def reconstruction_nats(images, logits):
+def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Bernoulli cross-entropy of images under the final canvas (article "Cost function", eq. 9).
 
     Args:
@@ -16,60 +16,62 @@ def reconstruction_nats(images, logits):
       logits: [N, H, W, C], of any size: the sigmoid is never formed, so nothing rounds to log 0.
 
     Returns:
-      [N], nats an image.
+      [N], nats per image.
     """
     pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)  # [N, H, W, C]
     return tf.reduce_sum(pixels, axis=(1, 2, 3))  # [N]
 
 
-def kl_nats(mu, logsigma):
+def kl_nats(mu: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
     """KL divergence of one step's posterior N(mu, sigma^2) from the prior N(0, 1) (paper eq. 10).
 
-    The listing subtracts T/2 a step where Z/2 is right; the two agree only because its T is its Z.
+    The listing subtracts T/2 per step where Z/2 is right. The two agree only because its T equals
+    its Z.
 
     Args:
       mu, logsigma: [N, Z].
 
     Returns:
-      [N], nats an image.
+      [N], nats per image.
     """
     terms = tf.square(mu) + tf.exp(2 * logsigma) - 2 * logsigma - 1  # [N, Z]
     return 0.5 * tf.reduce_sum(terms, axis=1)  # [N]
 
 
-def log_prior_ratio(z, noise, logsigma):
-    """log p(z) - log q(z | image) of one step's sample z = mu + sigma * noise.
+def log_prior_ratio(z: tf.Tensor, noise: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
+    """log p(z) - log q(z | image) of samples z = mu + sigma * noise, summed over the last axis.
 
     Args:
-      z, noise, logsigma: [N, Z].
+      z, noise, logsigma: [..., Z].
 
     Returns:
-      [N], nats an image.
+      [...], nats per image and step.
     """
     # the two Gaussians' constants cancel, and (z - mu) / sigma is the noise
-    terms = 0.5 * (tf.square(noise) - tf.square(z)) + logsigma  # [N, Z]
-    return tf.reduce_sum(terms, axis=1)  # [N]
+    terms = 0.5 * (tf.square(noise) - tf.square(z)) + logsigma  # [..., Z]
+    return tf.reduce_sum(terms, axis=-1)  # [...]
 
 
-def importance_weighted_nats(log_weights):
+def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
     """The importance-weighted bound on -log p(image) (Burda et al. 2016, eq. 8).
 
     Args:
-      log_weights: [K, N], log p(image, z) - log q(z | image) of K samples z an image, in nats.
+      log_weights: [K, N], log p(image, z) - log q(z | image) of K samples z per image, in nats.
 
     Returns:
-      [N], nats an image: the bound itself at K = 1, and -log p(image) as K grows.
+      [N], nats per image: the bound itself at K = 1, and -log p(image) as K grows.
     """
     samples = log_weights.shape[0]
     return math.log(samples) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
 
 
-def batch_means(recon_nats, kl_nats, weights=None):
+def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
+                weights: tf.Tensor | None = None) -> tf.Tensor:
     """The mean over a batch, the only place where one is taken.
 
     Args:
-      recon_nats: [N], nats an image.
-      kl_nats: [T, N], nats an image and step.
+      recon_nats: [N], nats per image.
+      kl_nats: [T, N], nats per image and step.
       weights: [N] for a weighted mean, or None.
 
     Returns:
@@ -78,11 +80,12 @@ def batch_means(recon_nats, kl_nats, weights=None):
     terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
     if weights is None:
         return tf.reduce_mean(terms, axis=1)  # [1 + T]
+    weights = tf.cast(weights, terms.dtype)  # [N]
     return tf.linalg.matvec(terms, weights) / tf.reduce_sum(weights)  # [1 + T]
 
 
-def report(means):
-    """`batch_means` as a dictionary of named numbers, in nats an image.
+def report(means) -> dict:
+    """`batch_means` as a dictionary of named numbers, in nats per image.
 
     Returns:
       bound_nats = recon_nats + kl_nats, the three of them, and kl_step_nats, a list of T.

@@ -1,147 +1,35 @@
-"""A name and a split in, batches of float images out.
+"""Batches of a split as a function of seed and step.
 
-A split is held in memory as `Images`, in the compact number type it came in. A training batch is
-computed from its step number alone: position p = step * batch_size + i of the endless stream holds
-image p mod M of epoch p div M's own shuffle, and the draws of dynamic binarization belong to
-positions too. So there is no iterator state to save, resuming is exact, and devices that share a
-batch see what one device would.
+A training batch is computed from its step number alone: position p = step * batch_size + i of the
+endless stream holds image p mod M of epoch p div M's own shuffle, and the draws of dynamic
+binarization belong to positions too. So there is no iterator state to save, resuming is exact, and
+devices that share a batch see what one device would.
 """
 
-import dataclasses
-import importlib.resources
 import math
-import zlib
 
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import philox
-from draw_tf.config import BINARIZE, DATASETS
-from draw_tf.download import read_split
+from draw_tf import noise
+from draw_tf.config import BINARIZE
+from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError
 
-# What each split is in TensorFlow Datasets' terms, or in the file of digits.
-_HOLD_OUT_LAST = {"train": "train[:50000]", "validation": "train[50000:]", "test": "test"}
-_SPLITS = {
-    "digits": {"train": "train", "test": "test"},
-    "mnist": _HOLD_OUT_LAST,
-    "fashion_mnist": _HOLD_OUT_LAST,
-    "binarized_mnist": {"train": "train", "validation": "validation", "test": "test"},
-}
 _CHUNK = 8  # steps prepared at once: four times as fast as one by one
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Images:
-    """One split in memory.
-
-    Attributes:
-      pixels: array [M, H, W, C] of any number type, in [0, scale].
-      scale: what a pixel is divided by to lie in [0, 1]: 255 for grey levels, 1 for pixels that
-        are 0 or 1 or already fractions.
-      name: of the data set; with `split` it fixes the draw of static binarization.
-      split: "train", "validation" or "test".
-
-    Raises:
-      ConfigError: `pixels` is empty, not [M, H, W, C], or not in [0, scale].
-    """
-
-    pixels: np.ndarray
-    scale: float
-    name: str = "arrays"
-    split: str = "train"
-
-    def __post_init__(self):
-        if self.pixels.ndim != 4 or not self.pixels.size:
-            raise ConfigError(f"pixels of {self} must be [M, H, W, C], got shape "
-                             f"{self.pixels.shape}")
-        low, high = self.pixels.min(), self.pixels.max()
-        if not (low >= 0 and high <= self.scale):  # NaN too
-            raise ConfigError(f"pixels of {self} must be in [0, {self.scale}], got [{low}, {high}]")
-
-    def __len__(self):
-        return len(self.pixels)
-
-    def __str__(self):
-        return f"{self.name}/{self.split}"
-
-    @property
-    def shape(self):
-        """The shape (H, W, C) of one image."""
-        return self.pixels.shape[1:]
-
-    def floats(self, indices=slice(None)):
-        """Some images, or all, as float32 [K, H, W, C] in [0, 1], for showing; never binarized."""
-        return self.pixels[indices].astype(np.float32) / np.float32(self.scale)
-
-    def mean(self):
-        """The mean image, float64 [H, W, C] in [0, 1]; of binarized images, that of their draw."""
-        return self.pixels.mean(axis=0, dtype=np.float64) / self.scale  # [H, W, C]
-
-    def binarized(self):
-        """One Bernoulli draw of each image for ever: `Images` of pixels uint8 {0, 1}.
-
-        It depends on name, split and index, not on a training seed: runs can be compared.
-        """
-        key = zlib.crc32(str(self).encode())
-        pixels = np.empty(self.pixels.shape, np.uint8)  # [M, H, W, C]
-        with tf.device("CPU:0"):  # the same numbers on every machine
-            for first in range(0, len(self), 1000):  # bounds the memory for draws
-                grey = self.floats(slice(first, first + 1000))  # [<=1000, H, W, C]
-                draws = philox.uniform(key, philox.STATIC, first, len(grey), self.shape)
-                pixels[first:first + 1000] = draws < grey
-        return dataclasses.replace(self, pixels=pixels, scale=1)
-
-
-def evaluation_split(name):
-    """The split to watch during training: "validation", or "test" where there is no other."""
-    return "validation" if "validation" in _splits(name) else "test"
-
-
-def load(name, split, data_dir=None):
-    """Loads one split of a data set into memory, in an order that never changes.
-
-    MNIST and Fashion-MNIST have no validation split of their own: "train" is the first 50,000 of
-    their training images and "validation" the last 10,000. The digits that ship have "train"
-    (4,500) and "test" (500) only. Both come from MNIST's training images, so a model trained on
-    MNIST has seen most of them; MNIST's test split has none.
-
-    Args:
-      name: one of `DATASETS`. All but "digits" come through TensorFlow Datasets, which downloads
-        them once.
-      split: "train", "validation" or "test".
-      data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
-
-    Returns:
-      `Images` of uint8 [M, 28, 28, 1]: grey levels 0..255, or 0 and 1 of binarized_mnist.
-
-    Raises:
-      ConfigError: there is no such data set or split.
-      DataError: the data set is not in `data_dir` and can not be downloaded.
-    """
-    splits = _splits(name)
-    if split not in splits:
-        raise ConfigError(f"dataset {name} has no split {split!r}, only {', '.join(splits)}")
-    if name == "digits":
-        path = importlib.resources.files("draw_tf").joinpath("digits.npz")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            pixels = arrays[split]  # [M, 28, 28, 1]
-    else:
-        pixels = read_split(name, splits[split], data_dir)  # [M, 28, 28, 1]
-    return Images(pixels, 1 if name == "binarized_mnist" else 255, name, split)
-
-
-def check_batch(images, batch_size, num_shards=1):
+def check_batch(images: Images, batch_size: int, num_shards: int = 1) -> None:
     """Raises ConfigError unless `batch_size` fits the number of images and of shards."""
     if batch_size > len(images):
         raise ConfigError(f"batch_size {batch_size} is more than the {len(images)} images of "
                          f"{images}")
     if batch_size % num_shards:
-        raise ConfigError(f"batch_size {batch_size} can not be divided by {num_shards} devices")
+        raise ConfigError(f"batch_size {batch_size} cannot be divided by {num_shards} devices")
 
 
-def train_dataset(images, *, batch_size, seed, start_step=0, binarize="none", num_shards=1,
-                  shards=None):
+def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int = 0,
+                  binarize: str = "none", num_shards: int = 1, shards=None) -> tf.data.Dataset:
     """The endless stream of training batches from `start_step` on.
 
     Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
@@ -150,7 +38,7 @@ def train_dataset(images, *, batch_size, seed, start_step=0, binarize="none", nu
 
     Args:
       images: the `Images` to train on.
-      batch_size: N, images a step over all shards.
+      batch_size: N, images per step over all shards.
       seed: whole number in [0, 2**31).
       start_step: number of the first step; that many were trained before.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
@@ -186,7 +74,7 @@ def train_dataset(images, *, batch_size, seed, start_step=0, binarize="none", nu
         indices = _shuffled(positions, len(images), seed)  # [CHUNK * S, rows]
         batches = tf.cast(tf.gather(pixels, indices), tf.float32) / images.scale
         if binarize == "dynamic":
-            draws = tf.stack([philox.uniform(seed, philox.DYNAMIC, position, rows, images.shape)
+            draws = tf.stack([noise.uniform(seed, noise.DYNAMIC, position, rows, images.shape)
                               for position in tf.unstack(first)])  # [CHUNK * S, rows, H, W, C]
             batches = tf.cast(draws < batches, tf.float32)
         return batches
@@ -196,7 +84,7 @@ def train_dataset(images, *, batch_size, seed, start_step=0, binarize="none", nu
     return dataset.prefetch(2 * _CHUNK * len(shards)).with_options(_options())
 
 
-def eval_dataset(images, batch_size, binarize="none"):
+def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.data.Dataset:
     """Every image once, in order, in batches of one shape.
 
     Args:
@@ -237,7 +125,7 @@ def _shuffled(positions, count, seed):
     """
     epochs = positions // count
     first, last = tf.reduce_min(epochs), tf.reduce_max(epochs)
-    keys = philox.integers(seed, philox.ORDER, first, last - first + 1, 3)  # [epochs, 3]
+    keys = noise.integers(seed, noise.ORDER, first, last - first + 1, 3)  # [epochs, 3]
     keys = tf.gather(keys, epochs - first)  # [..., 3]
     indices = tf.raw_ops.RandomIndexShuffle(
         index=tf.reshape(positions % count, [-1]), seed=tf.reshape(keys, [-1, 3]),
@@ -264,9 +152,3 @@ def _check_whole(low, **values):
         if not isinstance(value, (int, np.integer)) or not low <= value < 2**31:
             raise ConfigError(f"{name} must be a whole number from {low} to {2**31 - 1}, "
                              f"got {value!r}")
-
-
-def _splits(name):
-    if name not in _SPLITS:
-        raise ConfigError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}")
-    return _SPLITS[name]

@@ -10,19 +10,19 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import checkpoint as checkpoints
 from draw_tf import data
-from draw_tf import losses
+from draw_tf.checkpoints import workdir as workdirs
+from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError, TrainingError
-from draw_tf.speed import images_per_second
-from draw_tf.summaries import Log
-from draw_tf.trainer import Trainer
+from draw_tf.models import losses
+from draw_tf.training.log import Log
+from draw_tf.training.trainer import Trainer
 
-# So many updates in a row without a finite gradient end a run.
+# This many updates in a row without a finite gradient end a run.
 PATIENCE = 100
 
 
-def make_strategy(distribute):
+def make_strategy(distribute: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy of the `distribute` setting."""
     if distribute == "mirrored":
         return tf.distribute.MirroredStrategy(tf.config.list_logical_devices(
@@ -54,8 +54,8 @@ def _home(workdir, strategy):
 def stop_requests():
     """Turns Ctrl-C and SIGTERM into a flag: yields a function that says whether one came.
 
-    It comes when TensorFlow returns to Python, which may take until a compilation has ended. One
-    more after that does what it always did, for whoever does not want to wait.
+    Python sees the signal when TensorFlow returns, which may take until a compilation has ended.
+    A second signal does what it did before, for those who do not want to wait.
     """
     received, before = [], {}
 
@@ -91,25 +91,26 @@ def _training_batches(trainer, images):
     return iter(trainer.strategy.distribute_datasets_from_function(pipeline))
 
 
-def train_and_evaluate(model_config, config, workdir, train_images, eval_images,
-                       profile_steps=(), strategy=None):
+def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
+                       train_images: data.Images, eval_images: data.Images, profile_steps=(),
+                       strategy: tf.distribute.Strategy | None = None) -> dict | None:
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
 
     Args:
       model_config, config: DRAWConfig and TrainConfig.
-      workdir: a folder, made where it is not there; the README says what is left in it.
+      workdir: a folder, made where it is not there; the README lists what is left in it.
       train_images, eval_images: `data.Images` to learn from, and to evaluate on.
       profile_steps: the first and the last step to profile, or nothing.
       strategy: from `make_strategy`, made here where None. Several workers need theirs before
         TensorFlow does anything else, so before the images are loaded.
 
     Returns:
-      The last evaluation, a `losses.report`; None if none was made, as the run was stopped before
-      or was at its end already.
+      The last evaluation, a `losses.report`; None if none was made, because the run was stopped
+      before or was at its end already.
 
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
-      WorkdirError: the workdir can not be used.
+      WorkdirError: the workdir cannot be used.
       ConfigError: the images, batch_size and devices do not fit each other.
     """
     if tuple(train_images.shape) != model_config.image_shape:
@@ -118,15 +119,15 @@ def train_and_evaluate(model_config, config, workdir, train_images, eval_images,
     strategy = strategy or make_strategy(config.distribute)
     data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
     with _home(workdir, strategy) as home:
-        changed = checkpoints.prepare_workdir(home, model_config, config)
+        changed = workdirs.prepare_workdir(home, model_config, config)
         trainer = Trainer(model_config, config, strategy)
-        path = checkpoints.latest(workdir)
+        path = workdirs.latest(workdir)
         if path:
             trainer.restore(path)
         else:
             trainer.start(train_images)
         manager = tf.train.CheckpointManager(
-            trainer.checkpoint(), os.path.join(home, checkpoints.FOLDER), max_to_keep=2,
+            trainer.checkpoint(), os.path.join(home, workdirs.FOLDER), max_to_keep=2,
             step_counter=trainer.step)
         log = Log(home, trainer, eval_images, changed)
         with stop_requests() as stopping, log:
@@ -143,10 +144,11 @@ class _Loop:
         self.batches = _training_batches(trainer, train_images)
         self.held_out = data.eval_dataset(eval_images, self.config.batch_size,
                                           self.config.binarize)
-        self.split = eval_images.split
+        self.eval_images = eval_images
         self.profile_steps = profile_steps
         self.step = int(trainer.step)
-        self.report = None
+        self.report = None  # the last evaluation
+        self.drawn = None  # step and path of the last pictures
         self._clear()
 
     def _clear(self):
@@ -167,6 +169,8 @@ class _Loop:
     def run(self, stopping):
         """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
         config, trainer = self.config, self.trainer
+        if not self.step:  # something to look at from the start
+            self._draw()
         started = time.perf_counter()
         stopped = False
         while self.step < config.train_steps and not stopped:
@@ -188,10 +192,13 @@ class _Loop:
         self._tick(started)
         if self.step < config.train_steps:
             self.manager.save(self.step)
-            self.log.stopped(self.step)
-        else:
-            self.log.finished(self.step)
+        if self.drawn is None or self.drawn[0] != self.step:
+            self._draw()
+        self.log.ended(*self.drawn)
         return self.report
+
+    def _draw(self):
+        self.drawn = self.step, self.log.pictures(self.step)
 
     def _tick(self, started):
         """Counts the time since `started` as time of training."""
@@ -206,10 +213,11 @@ class _Loop:
         if self._due(config.eval_every):
             started = time.perf_counter()
             self.report = self.trainer.evaluate(self.held_out)
-            speed = images_per_second(self.log.evaluated_images, time.perf_counter() - started)
-            self.log.write(self.split, self.step, {**self.report, **speed})
+            speed = len(self.eval_images) / (time.perf_counter() - started)
+            self.log.write(self.eval_images.split, self.step,
+                           {**self.report, "images_per_second": speed})
         if self._due(config.image_every):
-            self.log.pictures(self.step)
+            self._draw()
         if self._due(config.save_every):
             self.manager.save(self.step)
 
@@ -224,7 +232,7 @@ class _Loop:
         if updates:
             self.log.write("train", self.step, {
                 **losses.report(means / updates),
-                **images_per_second(self.steps * self.config.batch_size, self.busy),
+                "images_per_second": self.steps * self.config.batch_size / self.busy,
                 "gradient_norm": float(norms / updates),
                 "learning_rate": float(self.trainer.optimizer.learning_rate),
                 "skipped_updates": int(self.steps - updates)})

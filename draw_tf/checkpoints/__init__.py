@@ -1,0 +1,13 @@
+"""A run's folder: its settings, weights and metrics; and the weights that ship."""
+
+from draw_tf.checkpoints.weights import assign_weights, named_weights, save_weights
+from draw_tf.checkpoints.workdir import (
+    best_pretrained,
+    load,
+    load_with_step,
+    prepare_workdir,
+    pretrained,
+    read_config,
+    read_metrics,
+    resolve,
+)

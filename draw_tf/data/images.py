@@ -1,0 +1,180 @@
+"""Data sets: a name and a split in, a whole split of images in memory out.
+
+A data set is one entry of `_REGISTRY`, and no other file lists their names.
+"""
+
+import dataclasses
+import importlib.resources
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf import noise
+from draw_tf.data.tfds import read_split
+from draw_tf.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class _DataSet:
+    """What a data set is.
+
+    Attributes:
+      splits: from "train", "validation" and "test", as far as there are such, to what `read` takes.
+      read: a function of (name, entry of splits, data_dir) to pixels, uint8 [M, H, W, C].
+      scale: what a pixel is divided by to lie in [0, 1].
+      binary: pixels are 0 or 1, a draw of grey images.
+      part_of: data sets whose training images include this one's images.
+    """
+
+    splits: dict[str, str]
+    read: Callable = read_split
+    scale: float = 255
+    binary: bool = False
+    part_of: tuple[str, ...] = ()
+
+
+def _read_digits(name, split, data_dir):
+    path = importlib.resources.files("draw_tf.data").joinpath("digits.npz")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return arrays[split]  # [M, 28, 28, 1]
+
+
+_HOLD_OUT_LAST = {"train": "train[:50000]", "validation": "train[50000:]", "test": "test"}
+_REGISTRY = {
+    # from MNIST's training images; MNIST's test split has none of them
+    "digits": _DataSet({"train": "train", "test": "test"}, _read_digits,
+                       part_of=("mnist", "binarized_mnist")),
+    "mnist": _DataSet(_HOLD_OUT_LAST),
+    "fashion_mnist": _DataSet(_HOLD_OUT_LAST),
+    # TensorFlow Datasets has 0 and 1 here, not 0 and 255
+    "binarized_mnist": _DataSet({"train": "train", "validation": "validation", "test": "test"},
+                                scale=1, binary=True),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Images:
+    """One split in memory.
+
+    Attributes:
+      pixels: array [M, H, W, C] of any number type, in [0, scale].
+      scale: what a pixel is divided by to lie in [0, 1]: 255 for grey levels, 1 for pixels that
+        are 0 or 1 or already fractions.
+      name: of the data set; with `split` it fixes the draw of static binarization.
+      split: "train", "validation" or "test".
+
+    Raises:
+      ConfigError: `pixels` is empty, not [M, H, W, C], or not in [0, scale].
+    """
+
+    pixels: np.ndarray
+    scale: float
+    name: str = "arrays"
+    split: str = "train"
+
+    def __post_init__(self):
+        if self.pixels.ndim != 4 or not self.pixels.size:
+            raise ConfigError(f"pixels of {self} must be [M, H, W, C], got shape "
+                              f"{self.pixels.shape}")
+        low, high = self.pixels.min(), self.pixels.max()
+        if not (low >= 0 and high <= self.scale):  # NaN too
+            raise ConfigError(f"pixels of {self} must be in [0, {self.scale}], got [{low}, {high}]")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.split}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (H, W, C) of one image."""
+        return tuple(self.pixels.shape[1:])
+
+    def floats(self, indices=slice(None)) -> np.ndarray:
+        """Some images, or all, as float32 [K, H, W, C] in [0, 1], for showing; never binarized."""
+        return self.pixels[indices].astype(np.float32) / np.float32(self.scale)
+
+    def mean(self) -> np.ndarray:
+        """The mean image, float64 [H, W, C] in [0, 1]; of binarized images, that of their draw."""
+        return self.pixels.mean(axis=0, dtype=np.float64) / self.scale  # [H, W, C]
+
+    def binarized(self) -> "Images":
+        """One Bernoulli draw of each image for ever: `Images` of pixels uint8 {0, 1}.
+
+        It depends on name, split and index, not on a training seed: runs can be compared.
+        """
+        key = zlib.crc32(str(self).encode())
+        pixels = np.empty(self.pixels.shape, np.uint8)  # [M, H, W, C]
+        with tf.device("CPU:0"):  # the same numbers on every machine
+            for first in range(0, len(self), 1000):  # bounds the memory for draws
+                grey = self.floats(slice(first, first + 1000))  # [<=1000, H, W, C]
+                draws = noise.uniform(key, noise.STATIC, first, len(grey), self.shape)
+                pixels[first:first + 1000] = draws < grey
+        return dataclasses.replace(self, pixels=pixels, scale=1)
+
+
+def names() -> list[str]:
+    """The names of all data sets."""
+    return list(_REGISTRY)
+
+
+def load(name: str, split: str, data_dir: str | None = None) -> Images:
+    """Loads one split of a data set into memory, in an order that never changes.
+
+    MNIST and Fashion-MNIST have no validation split of their own: "train" is the first 50,000 of
+    their training images and "validation" the last 10,000. The digits that ship have "train"
+    (4,500) and "test" (500) only. Both come from MNIST's training images, so a model trained on
+    MNIST has seen most of them; MNIST's test split has none.
+
+    Args:
+      name: one of `names()`. All but "digits" come through TensorFlow Datasets, which downloads
+        them once.
+      split: "train", "validation" or "test".
+      data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
+
+    Returns:
+      `Images` of uint8 [M, 28, 28, 1]: grey levels 0..255, or 0 and 1 of binarized_mnist.
+
+    Raises:
+      ConfigError: there is no data set or split of this name.
+      DataError: the data set is not in `data_dir` and cannot be downloaded.
+    """
+    entry = _entry(name)
+    if split not in entry.splits:
+        raise ConfigError(f"split of dataset {name} must be one of {', '.join(entry.splits)}, "
+                          f"got {split!r}")
+    pixels = entry.read(name, entry.splits[split], data_dir)  # [M, H, W, C]
+    return Images(pixels, entry.scale, name, split)
+
+
+def evaluation_split(name: str) -> str:
+    """The split to watch during training: "validation", or "test" where there is no other."""
+    return "validation" if "validation" in _entry(name).splits else "test"
+
+
+def binarize_for(trained_on: str, binarize: str, name: str) -> str:
+    """How a trained model is given images of a data set: 0 or 1 if it learned from such images.
+
+    Args:
+      trained_on, binarize: the data set of the training and its `binarize` setting.
+      name: the data set that the model is given now.
+
+    Returns:
+      "none", "static" or "dynamic".
+    """
+    trained = _REGISTRY.get(trained_on)  # a run may be of images that have no entry
+    return "static" if trained and trained.binary and not _entry(name).binary else binarize
+
+
+def overlaps(trained_on: str, name: str) -> bool:
+    """Whether images of the data set `name` are among the training images of another one."""
+    return trained_on in _entry(name).part_of
+
+
+def _entry(name):
+    if name not in _REGISTRY:
+        raise ConfigError(f"dataset must be one of {', '.join(_REGISTRY)}, got {name!r}")
+    return _REGISTRY[name]

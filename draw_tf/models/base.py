@@ -1,0 +1,115 @@
+"""What the models have in common: their input, their loss, and training by Keras's `fit`.
+
+Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
+"""
+
+import keras
+import tensorflow as tf
+
+from draw_tf.models import losses
+
+
+class ImageModel(keras.Model):
+    """A model of images that minimises a bound on -log p(images).
+
+    A subclass has a `config` with `image_shape`, `glimpses` (T) and `latent_size` (Z), and its
+    `call(images, noise=None)` returns `steps.DRAWOutput`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.trackers = [keras.metrics.Mean(name=name) for name in (
+            "bound_nats", "recon_nats", "kl_nats")]
+
+    # ------------------------------------------------------------ input
+
+    def check_images(self, images) -> tf.Tensor:
+        """Images in the model's number type, [N, H, W, C].
+
+        Raises:
+          ValueError: they are of another shape, or integers.
+        """
+        images = tf.convert_to_tensor(images)  # [N, H, W, C]
+        if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
+            raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
+        if images.shape.rank != 4 or tuple(images.shape[1:]) != self.config.image_shape:
+            raise ValueError(f"images must be [N, *{self.config.image_shape}], "
+                             f"got {tuple(images.shape)}")
+        return tf.cast(images, self.compute_dtype)  # [N, H, W, C]
+
+    def check_noise(self, noise, num, seed=None) -> tf.Tensor:
+        """Noise in the model's number type, [T, N, Z].
+
+        Args:
+          noise: standard normal, [T, N, Z]; drawn where None.
+          num: N, a whole number, or None where it is not known in a graph.
+          seed: a whole number that noise is drawn from; random where None.
+
+        Raises:
+          ValueError: noise is of another shape.
+        """
+        shape = (self.config.glimpses, num, self.config.latent_size)
+        if noise is None:
+            # [T, N, Z]
+            noise = (tf.random.normal(shape, dtype=self.compute_dtype) if seed is None else
+                     tf.random.stateless_normal(shape, [seed, 0], dtype=self.compute_dtype))
+        noise = tf.cast(noise, self.compute_dtype)  # [T, N, Z]
+        known = (shape[0], num if isinstance(num, int) else None, shape[2])
+        if not noise.shape.is_compatible_with(known):
+            raise ValueError(f"noise must be {known}, got {tuple(noise.shape)}")
+        return tf.ensure_shape(noise, known)  # [T, N, Z]
+
+    # ------------------------------------------------------------ the loss
+
+    def bound(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor]:
+        """The two terms of the bound on -log p(images), to be minimised.
+
+        Args and errors are those of `call`.
+
+        Returns:
+          recon_nats [N] and kl_nats [T, N], nats per image.
+        """
+        output = self(images, noise)
+        images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
+        return losses.reconstruction_nats(images, output.logits), output.kl_nats
+
+    def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
+        """The terms of `bound`, and the gradients of its mean over the batch.
+
+        Returns:
+          recon_nats [N], kl_nats [T, N], and a gradient for each trainable variable.
+        """
+        with tf.GradientTape() as tape:
+            recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
+            loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
+        return recon_nats, kl_nats, tape.gradient(loss, self.trainable_variables)
+
+    # ------------------------------------------------------------ Keras
+
+    @property
+    def metrics(self) -> list:
+        """The running means that Keras's `fit` and `evaluate` report, in nats per image."""
+        return list(self.trackers)
+
+    def train_step(self, data) -> dict:
+        """A step of Keras's `fit`."""
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        recon_nats, kl_nats, gradients = self.bound_and_gradients(images)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._track(recon_nats, kl_nats)
+
+    def test_step(self, data) -> dict:
+        """A step of Keras's `evaluate`."""
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._track(*self.bound(images))
+
+    def _track(self, recon_nats, kl_nats):
+        kl_nats = tf.reduce_sum(kl_nats, axis=0)  # [N]
+        for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats)):
+            tracker.update_state(nats)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+    def predict_step(self, data) -> tf.Tensor:
+        """Keras's `predict`: the images redrawn, probabilities [N, H, W, C]."""
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return tf.sigmoid(self(images).logits)  # [N, H, W, C]

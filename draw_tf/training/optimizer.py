@@ -1,0 +1,51 @@
+"""Adam, its learning rate and its clipping, in one place."""
+
+import keras
+import tensorflow as tf
+
+from draw_tf.config import TrainConfig
+
+
+class HalfThenExponential(keras.optimizers.schedules.LearningRateSchedule):
+    """The peak rate for the first half of the run, then exponential decay to the final rate.
+
+    Args:
+      peak, final: the first and the last rate.
+      steps: of the run.
+    """
+
+    def __init__(self, peak: float, final: float, steps: int):
+        self.peak, self.final, self.steps = peak, final, steps
+
+    def __call__(self, step):
+        """The rate [] at a step."""
+        late = tf.maximum(2 * tf.cast(step, tf.float32) / self.steps - 1, 0)  # [], 0 to 1
+        return self.peak * (self.final / self.peak) ** late
+
+    def get_config(self) -> dict:
+        """The arguments of `__init__`."""
+        return {"peak": self.peak, "final": self.final, "steps": self.steps}
+
+
+def make_optimizer(config: TrainConfig, equations: str, replicas: int = 1) -> keras.Optimizer:
+    """The optimizer of a run.
+
+    Under the article's equations each gradient is clipped to `clip_norm`, under the paper's all of
+    them together.
+
+    Args:
+      config: TrainConfig.
+      equations: "article" or "paper".
+      replicas: R, devices that each apply 1/R of the gradients. Keras clips on each device and
+        adds up afterwards, so that each clips to 1/R of the norm.
+
+    Returns:
+      Adam.
+    """
+    # a constant rate is a decay to itself, so that both kinds of run have the same checkpoints
+    final = config.learning_rate if config.schedule == "constant" else config.final_learning_rate
+    limit = config.clip_norm / replicas or None
+    clip = {"global_clipnorm" if equations == "paper" else "clipnorm": limit}
+    return keras.optimizers.Adam(
+        HalfThenExponential(config.learning_rate, final, config.train_steps),
+        beta_1=config.adam_beta1, **clip)

@@ -1,0 +1,287 @@
+"""The loop: what it leaves behind, that it stops and resumes exactly, and what it refuses."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from draw_tf import checkpoints, data, training
+from draw_tf.checkpoints import read_metrics
+from draw_tf.errors import ConfigError, TrainingError, WorkdirError
+from draw_tf.models.draw import DRAW
+from draw_tf.training import loop
+from draw_tf.training.log import Log
+from draw_tf.training.trainer import Trainer
+from tests.training.conftest import IMAGES, MODEL, TRAIN, assert_same, run, saved_arrays
+
+
+@pytest.fixture
+def half(saved_half, tmp_path):
+    """The folder of a run of three steps, to go on in."""
+    return shutil.copytree(saved_half, tmp_path / "half")
+
+
+# What a run leaves.
+
+
+def test_metrics_file_has_one_line_per_log_entry_and_evaluation(finished):
+    workdir, report = finished
+    lines = read_metrics(workdir)
+    assert [(line["step"], line["split"]) for line in lines] == [
+        (2, "train"), (3, "test"), (4, "train"), (6, "train"), (6, "test")]
+    for line in lines:
+        assert {"step", "seconds", "split", "recon_nats", "kl_nats", "bound_nats",
+                "images_per_second"} <= line.keys()
+        assert len(line["kl_step_nats"]) == MODEL.glimpses
+        assert line["bound_nats"] == pytest.approx(line["recon_nats"] + line["kl_nats"])
+        assert line["kl_nats"] == pytest.approx(sum(line["kl_step_nats"]))
+        assert line["images_per_second"] > 0
+    assert lines[-1]["bound_nats"] == report["bound_nats"]
+    assert {"gradient_norm", "learning_rate", "skipped_updates"} <= lines[0].keys()
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+
+
+def test_tensorboard_events_have_the_tags_that_the_readme_names(finished):
+    workdir, _ = finished
+    events = {split: EventAccumulator(str(workdir / "events" / split)).Reload()
+              for split in ("train", "test")}
+    tags = events["train"].Tags()
+    terms = {"recon_nats", "kl_nats", "bound_nats", "images_per_second"}
+    steps = {f"kl_step_nats/0{t}" for t in (1, 2)}
+    scalars = set(tags["tensors"])
+    assert terms | steps | {"gradient_norm", "learning_rate", "skipped_updates"} <= scalars
+    assert {"reconstructions", "samples", "strokes/samples", "strokes/reconstructions",
+            "config"} <= scalars
+    assert {f"{scope}/{name}" for scope in ("read", "write")
+            for name in ("gx", "gy", "delta", "sigma2", "gamma")} <= scalars
+    assert tags["graph"]
+    assert terms | steps <= set(events["test"].Tags()["tensors"])
+    samples = events["train"].Tensors("strokes/samples")
+    assert [event.step for event in samples] == [0, 6]  # at the start and at the end
+    strokes = tf.make_ndarray(samples[-1].tensor_proto)
+    assert strokes[2] == (workdir / "strokes-6.gif").read_bytes()
+    height, width = iio.imread(strokes[2], index=0).shape[:2]
+    assert [int(strokes[0]), int(strokes[1])] == [width, height]
+
+
+def test_strokes_are_drawn_at_the_start_and_at_the_end(finished):
+    workdir, _ = finished
+    assert sorted(path.name for path in workdir.glob("*.gif")) == [
+        "strokes-0.gif", "strokes-6.gif", "strokes.gif"]
+    newest = (workdir / "strokes.gif").read_bytes()
+    assert newest == (workdir / "strokes-6.gif").read_bytes()
+    assert newest != (workdir / "strokes-0.gif").read_bytes()
+    # 16 images in a 4 x 4 grid of tiles of 14 * 8 by 14 * 6 with a gap of 4
+    assert iio.imread(newest, index=0).shape == (4 * 112 + 12, 4 * 84 + 12, 3)
+
+
+def test_a_checkpoint_gives_the_model_that_was_evaluated(finished):
+    workdir, report = finished
+    model, step = checkpoints.load_with_step(workdir)
+    assert step == 6
+    again = training.evaluate_model(model, IMAGES[1], batch_size=4, jit_compile=False)
+    assert again["bound_nats"] == pytest.approx(report["bound_nats"], 1e-9)
+
+
+def test_the_graph_is_the_articles_diagram(finished):
+    graph = EventAccumulator(str(finished[0] / "events" / "train")).Reload().Graph()
+    tops = {node.name.split("/")[0] for node in graph.node}
+    assert {"read", "encode", "sample", "decode", "write", "canvas"} <= tops
+    assert len(tops) <= 20, sorted(tops)
+
+
+def test_config_is_written_before_the_first_step(tmp_path, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(Trainer, "train", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert checkpoints.read_config(tmp_path) == (MODEL, TRAIN)
+
+
+def test_a_terminal_shows_a_bar_and_the_evaluations(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    run(tmp_path, train_steps=4)
+    shown = capsys.readouterr().out
+    assert "4/4" in shown.split("\r")[-1]
+    lines = [line.strip() for line in shown.replace("\r", "\n").splitlines()]
+    assert any(line.startswith("step 3/4  test") and "nats" in line for line in lines)
+    assert not any(line.startswith("step 2/4") for line in lines)  # that is the bar's
+
+
+def test_reconstructions_are_of_images_as_the_run_sees_them(tmp_path):
+    for binarize, binary in (("none", False), ("static", True), ("dynamic", True)):
+        config = dataclasses.replace(TRAIN, binarize=binarize)
+        shown = Log(tmp_path, Trainer(MODEL, config), IMAGES[1]).shown
+        assert np.isin(shown, (0, 1)).all() == binary
+        if binary:
+            np.testing.assert_array_equal(shown, IMAGES[1].binarized().floats())
+
+
+# Stopping and resuming.
+
+
+def test_resuming_is_exact(tmp_path):
+    changes = {"binarize": "dynamic", "average_decay": 0.5, "schedule": "exponential"}
+    run(tmp_path / "whole", **changes)
+    run(tmp_path / "halves", train_steps=3, **dict(changes, schedule="constant"))
+    run(tmp_path / "halves", **changes)
+    assert_same(saved_arrays(tmp_path / "whole"), saved_arrays(tmp_path / "halves"))
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, finished, monkeypatch, capsys):
+    write = Log.write
+
+    def write_then_signal(self, split, step, values):
+        write(self, split, step, values)
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "write", write_then_signal)
+        run(tmp_path)
+    assert checkpoints.load_with_step(tmp_path)[1] == 4
+    said = capsys.readouterr().out
+    assert "Stopped and saved at step 4" in said and str(tmp_path / "strokes-4.gif") in said
+    assert (tmp_path / "strokes-4.gif").read_bytes() == (tmp_path / "strokes.gif").read_bytes()
+    assert signal.getsignal(signal.SIGTERM) == before
+    run(tmp_path)
+    assert_same(saved_arrays(finished[0]), saved_arrays(tmp_path))
+
+
+@pytest.fixture
+def interrupts():
+    """Ctrl-C as in a terminal, wherever the tests run: a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_is_not_held_back(interrupts):
+    with pytest.raises(KeyboardInterrupt), loop.stop_requests() as stopping:
+        signal.raise_signal(signal.SIGINT)
+        assert stopping()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_lines_logged_after_the_last_checkpoint_are_not_repeated(half):
+    with open(half / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": 5, "split": "train"}) + '\n{"step": 6, "spl')  # killed here
+    run(half)
+    steps = [(line["step"], line["split"]) for line in read_metrics(half)]
+    assert steps == [(2, "train"), (3, "train"), (3, "test"), (4, "train"), (6, "train"),
+                     (6, "test")]
+
+
+def test_a_run_resumed_between_the_profiled_steps_goes_on(half):
+    training.train_and_evaluate(MODEL, TRAIN, half, *IMAGES, profile_steps=(2, 4))
+    assert checkpoints.load_with_step(half)[1] == 6
+
+
+def test_a_finished_run_has_nothing_left_to_do(finished, tmp_path, capsys):
+    workdir = shutil.copytree(finished[0], tmp_path / "copy")
+    before = saved_arrays(workdir)
+    run(workdir)
+    assert_same(before, saved_arrays(workdir))
+    assert "step 6" in capsys.readouterr().out
+
+
+# Updates that are not finite.
+
+
+def not_finite(monkeypatch, from_image):
+    """Makes the bound infinite for images whose first pixel is above `from_image`."""
+    original = DRAW.bound
+
+    def bound(self, images, noise=None):
+        recon_nats, kl_nats = original(self, images, noise)  # [N], [T, N]
+        bad = images[:, 0, 0, 0] > from_image  # [N]
+        infinity = tf.cast(np.inf, recon_nats.dtype)  # []
+        return recon_nats + tf.where(bad, infinity, tf.zeros_like(infinity)), kl_nats
+    monkeypatch.setattr(DRAW, "bound", bound)
+
+
+def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypatch):
+    second, first = np.sort(IMAGES[0].pixels[:, 0, 0, 0])[-2:]
+    not_finite(monkeypatch, from_image=(first + second) / 2)  # one of eleven
+    run(tmp_path)
+    lines = [line for line in read_metrics(tmp_path) if line["split"] == "train"]
+    assert 0 < sum(line["skipped_updates"] for line in lines) < 6
+    assert all(np.isfinite(line["bound_nats"]) for line in lines)
+    assert all(np.isfinite(value).all() for value in saved_arrays(tmp_path).values())
+
+
+def test_a_run_that_stays_not_finite_ends_and_says_so(half, monkeypatch):
+    before = saved_arrays(half)
+    not_finite(monkeypatch, from_image=-1)
+    monkeypatch.setattr(loop, "PATIENCE", 3)
+    with pytest.raises(TrainingError, match="learning_rate.*last good checkpoint.*ckpt-3"):
+        run(half, train_steps=20)
+    assert_same(before, saved_arrays(half))
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("model, changes, words", [
+    (dataclasses.replace(MODEL, image_shape=(8, 8, 1)), {}, "image_shape.*8, 6, 1"),
+    (MODEL, {"batch_size": 12}, "batch_size 12 is more than the 11 images"),
+    (MODEL, {"batch_size": 5, "distribute": "mirrored"}, "batch_size 5 .* 2 devices"),
+])
+def test_settings_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, model, changes,
+                                                                         words):
+    with pytest.raises(ConfigError, match=words):
+        run(tmp_path / "new", model, **changes)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_of_another_architecture_is_refused_and_kept(half):
+    before = saved_arrays(half)
+    with pytest.raises(WorkdirError, match="hidden_size=8, not 9"):
+        run(half, dataclasses.replace(MODEL, hidden_size=9))
+    assert checkpoints.read_config(half)[0] == MODEL
+    assert_same(before, saved_arrays(half))
+
+
+# The first weights.
+
+
+def test_a_run_may_start_from_the_weights_of_another(tmp_path, finished):
+    longer = dataclasses.replace(MODEL, glimpses=3)
+    trainer = Trainer(longer, dataclasses.replace(TRAIN, start=str(finished[0])))
+    trainer.start(IMAGES[0])
+    want = checkpoints.load(finished[0]).get_weights()
+    for got in (trainer.model.get_weights(), trainer.evaluated.get_weights()):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert int(trainer.step) == 0
+
+
+def test_weights_of_another_shape_cannot_start_a_run(finished):
+    trainer = Trainer(dataclasses.replace(MODEL, hidden_size=9),
+                      dataclasses.replace(TRAIN, start=str(finished[0])))
+    with pytest.raises(ConfigError, match=r"^start=.* does not fit this model: .*shape"):
+        trainer.start(IMAGES[0])
+
+
+def test_a_missing_run_cannot_start_a_run(tmp_path):
+    trainer = Trainer(MODEL, dataclasses.replace(TRAIN, start=str(tmp_path / "missing")))
+    with pytest.raises(WorkdirError, match="missing"):
+        trainer.start(IMAGES[0])
+
+
+def test_starting_from_the_data_draws_their_mean(tmp_path):
+    trainer = Trainer(MODEL, dataclasses.replace(TRAIN, start="data", average_decay=0.5))
+    before = data.eval_dataset(IMAGES[1], 6)
+    listing = trainer.evaluate(before)["recon_nats"]
+    trainer.start(IMAGES[0])
+    assert trainer.evaluate(before)["recon_nats"] < listing - 0.05

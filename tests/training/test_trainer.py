@@ -1,0 +1,81 @@
+"""The update: clipping, schedule and average; modes and devices give the same numbers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from draw_tf import data
+from draw_tf.training.optimizer import make_optimizer
+from draw_tf.training.trainer import Trainer
+from tests.training.conftest import IMAGES, MODEL, TRAIN, assert_same, run, saved_arrays
+
+
+def test_two_devices_give_the_numbers_of_one(tmp_path, finished):
+    assert len(tf.config.list_logical_devices("CPU")) == 2
+    run(tmp_path, distribute="mirrored")
+    assert_same(saved_arrays(finished[0]), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_two_devices_under_xla_and_in_pieces_give_the_numbers_of_one(tmp_path):
+    changes = {"binarize": "dynamic", "average_decay": 0.5, "start": "data", "train_steps": 3,
+               "model": dataclasses.replace(MODEL, glimpses=3)}  # a piece, and one that is left
+    run(tmp_path / "one", **changes)
+    run(tmp_path / "two", distribute="mirrored", jit_compile=True, unroll=2, **changes)
+    assert_same(saved_arrays(tmp_path / "one"), saved_arrays(tmp_path / "two"),
+                rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("changes", [{"jit_compile": True}, {"steps_per_call": 1}, {"unroll": 1}])
+def test_how_it_is_compiled_does_not_matter(tmp_path, finished, changes):
+    run(tmp_path, **changes)
+    assert_same(saved_arrays(finished[0]), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("equations, clipped", [("article", [2, 2]), ("paper", [1.6, 1.2])])
+def test_clipping_is_of_each_gradient_or_of_all(equations, clipped, replicas):
+    optimizer = make_optimizer(dataclasses.replace(TRAIN, clip_norm=2.0), equations, replicas)
+    # norms of 4 and 3 each, and of 5 together; each device gives its share to the sum
+    gradients = [tf.constant([4.0 / replicas]), tf.constant([3.0 / replicas])]
+    got = np.concatenate(optimizer._clip_gradients(gradients)) * replicas
+    np.testing.assert_allclose(got, clipped, rtol=1e-5)
+
+
+def test_no_clipping_is_a_norm_of_zero():
+    for equations in ("article", "paper"):
+        optimizer = make_optimizer(dataclasses.replace(TRAIN, clip_norm=0.0), equations)
+        assert optimizer._clip_gradients([tf.constant([400.0])])[0] == 400
+
+
+def test_the_trainer_clips_by_its_settings(monkeypatch):
+    """A clipped gradient is what Adam's first moment starts from."""
+    trainer = Trainer(MODEL, dataclasses.replace(TRAIN, clip_norm=1e-3))
+    trainer.train(iter(data.train_dataset(IMAGES[0], batch_size=4, seed=0)), tf.constant(1))
+    norms = [np.linalg.norm(moment) / (1 - TRAIN.adam_beta1)
+             for moment in trainer.optimizer._momentums]
+    assert max(norms) == pytest.approx(1e-3, rel=1e-6)
+
+
+@pytest.mark.parametrize("schedule, rates", [("constant", [1e-2] * 4),
+                                             ("exponential", [1e-2, 1e-2, 1e-3, 1e-4])])
+def test_schedules_start_and_end_where_they_should(schedule, rates):
+    rate = make_optimizer(dataclasses.replace(
+        TRAIN, train_steps=100, learning_rate=1e-2, final_learning_rate=1e-4, schedule=schedule),
+        "paper")._learning_rate
+    np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 75, 100)], rates, rtol=1e-4)
+
+
+@pytest.mark.parametrize("step, decay", [(0, 0.1), (1000, 0.75)])
+def test_the_average_follows_the_weights_with_its_decay(step, decay):
+    trainer = Trainer(MODEL, dataclasses.replace(TRAIN, average_decay=0.75))
+    trainer.step.assign(step)
+    before = [x.copy() for x in trainer.model.get_weights()]
+    batches = iter(data.train_dataset(IMAGES[0], batch_size=4, seed=0))
+    trainer.train(batches, tf.constant(1))
+    for start, now, average in zip(before, trainer.model.get_weights(),
+                                   trainer.evaluated.get_weights()):
+        np.testing.assert_allclose(average, decay * start + (1 - decay) * now, rtol=1e-9)
+        assert np.abs(now - start).max() > 0
