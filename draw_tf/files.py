@@ -12,7 +12,8 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part of it.
 
     The content goes to a file beside `path`, reaches the disk, and takes the name. An interrupted
-    write leaves `path` as it was.
+    write leaves `path` as it was. Links are followed, and what is not a regular file, such as
+    /dev/stdout, is written to directly.
 
     Args:
       path: the file; its folder must exist.
@@ -21,8 +22,11 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(os.path.realpath(path))
     data = content.encode("utf-8") if isinstance(content, str) else content
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
     descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial",
                                            dir=path.parent)
     try:

@@ -1,4 +1,4 @@
-"""The README: its commands run, its Python runs, and what it names is there."""
+"""The README: its commands run, its Python runs, its numbers and what it names are there."""
 
 import json
 import re
@@ -6,18 +6,23 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from draw_tf import checkpoint, data, timing
+from draw_tf import checkpoints, data, training
+from draw_tf.benchmark import measure
 from tests.cli import ROOT, run_module, run_script
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for language, block in BLOCKS if language == "bash"
             for line in block.strip().splitlines()]
+FIGURES = {  # of each command that ships weights, what stands in the table of results
+    "binarized_mnist_cpu": r"\*\*{bound_nats:.2f}\*\* ± {bound_se:.2f}.*\*\*{iwae_nats:.2f}\*\*",
+    "mnist": r"\*\*{bound_nats:.2f}\*\* ± {bound_se:.2f}"}
 # what makes a training small enough for a test; flags given later win
-TINY = ("--dataset=digits", "--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=20",
-        "--train_steps=2", "--jit_compile=false")
+TINY = ("--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=20", "--train_steps=2",
+        "--jit_compile=false")
 
 
 @pytest.fixture(scope="module")
@@ -34,50 +39,74 @@ def words_of(command):
     return shlex.split(command.split("&&")[-1].strip())
 
 
+def few_images(name, split, data_dir=None):
+    """What stands for a data set that is not on this machine."""
+    return data.Images(np.zeros((20, 28, 28, 1), np.uint8), 255, name, split)
+
+
+def check_training(arguments, folder, monkeypatch):
+    flagfile = next(word for word in arguments if word.startswith("--flagfile="))
+    assert (folder / flagfile.partition("=")[2]).is_file()
+    if "quickstart" in flagfile:  # later commands need this run
+        assert run_script("train.py", *arguments, *TINY) == 0
+        return
+    started = []
+    monkeypatch.setattr(data, "load", few_images)
+    monkeypatch.setattr(training, "train_and_evaluate", lambda *args: started.append(args))
+    assert run_script("train.py", *arguments, "--batch_size=20") == 0
+    assert len(started) == 1 and started[0][1].dataset in flagfile
+
+
+def check_benchmark(arguments, folder, monkeypatch):
+    records = json.loads((ROOT / "assets/results/benchmark_cpu.json").read_text())["records"]
+    newer = {"page_faults_per_step": 1.0, "peak_memory_mib": 1.0}
+    monkeypatch.setattr(measure, "measure_apart",
+                        lambda job, *_: {**newer, **records[0], "sweep": job.sweep})
+    assert run_module("draw_tf.benchmark", *arguments) == 0
+    for word in arguments:
+        if word.startswith(("--json=", "--plot=")):
+            assert (folder / word.partition("=")[2]).stat().st_size > 0
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_runs(folder, monkeypatch, command):  # in the README's order
     monkeypatch.chdir(folder)
     program, *arguments = words_of(command)
     if program == "tensorboard":
-        told = subprocess.run([sys.executable, "-m", "tensorboard.main", *arguments, "--inspect"],
-                              capture_output=True, text=True, check=True).stdout
-        assert "bound_nats" in told
+        listed = subprocess.run([sys.executable, "-m", "tensorboard.main", *arguments, "--inspect"],
+                                capture_output=True, text=True, check=True).stdout
+        assert "bound_nats" in listed
         return
     assert program.endswith("python")
     if arguments[0] == "train.py":
-        flagfile = next(word for word in arguments if word.startswith("--flagfile="))
-        assert (folder / flagfile.partition("=")[2]).is_file()
-        assert run_script("train.py", *arguments[1:], *TINY) == 0
+        check_training(arguments[1:], folder, monkeypatch)
     elif arguments[0] == "generate.py":
         assert run_script("generate.py", *arguments[1:]) == 0
         out = next(word for word in arguments if word.startswith("--out="))
         assert (folder / out.partition("=")[2]).stat().st_size > 0
     elif arguments[1] == "pytest":
-        assert set(arguments[2:]) <= {"-q"}  # of everything: this test is a part of it
+        assert set(arguments[2:]) <= {"-q", "-n", "auto"}  # all tests: this one is among them
     elif arguments[1] == "draw_tf.benchmark":
-        records = json.loads((ROOT / "assets/results/benchmark_cpu.json").read_text())["records"]
-        monkeypatch.setattr(timing, "measure_apart",
-                            lambda job, *_: dict(records[0], sweep=job.sweep))
-        assert run_module("draw_tf.benchmark", *arguments[2:]) == 0
-        for word in arguments[2:]:
-            if word.startswith(("--json=", "--plot=")):
-                assert (folder / word.partition("=")[2]).stat().st_size > 0
-    elif any(f"--workdir={name}" in arguments for name in checkpoint.pretrained()):
-        # on three images, and not on data sets that are not here
-        few = data.Images(data.load("digits", "test").pixels[:3], 255, "digits", "test")
-        monkeypatch.setattr(data, "load", lambda *_: few)
-        assert run_module(*arguments[1:], "--jit_compile=false") == 0
+        check_benchmark(arguments[2:], folder, monkeypatch)
+    elif any(f"--workdir={name}" in arguments for name in checkpoints.pretrained()):
+        name = next(word for word in arguments if word.startswith("--workdir=")).partition("=")[2]
+        flags = dict(word.lstrip("-").split("=") for word in arguments[2:])
+        report = json.loads((checkpoints.resolve(name) / "evaluation.json").read_text())
+        assert int(flags["noise_samples"]) == report["noise_samples"]
+        assert report["importance_samples"] == (int(flags.get("importance_samples", 0)) or None)
+        assert re.search(FIGURES[name].format(**report), README), report
     else:
         assert run_module(*arguments[1:]) == 0
 
 
-def test_python_example_runs():
+def test_the_python_example_runs():
     (example,) = [block for language, block in BLOCKS if language == "python"]
+    assert "glimpses=10" in example
     names = {}
-    exec(example, names)
+    exec(example.replace("glimpses=10", "glimpses=2"), names)  # compiles in a fifth of the time
     assert names["out"].logits.shape == (64, 28, 28, 1)
-    assert names["out"].kl_nats.shape == (10, 64)
-    assert names["strokes"].shape == (10, 16, 28, 28, 1)
+    assert names["out"].kl_nats.shape == (2, 64)
+    assert names["strokes"].shape == (2, 16, 28, 28, 1)
 
 
 def test_there_are_two_commands_for_a_newcomer():
@@ -98,5 +127,6 @@ def test_every_flagfile_has_its_command():
         assert any(f"draw_tf/configs/{path.name}" in command for command in COMMANDS), path.name
 
 
-def test_nothing_is_left_to_fill_in():
-    assert "@@" not in README
+def test_every_data_set_is_listed():
+    for name in data.names():
+        assert f"| `{name}` |" in README, name
