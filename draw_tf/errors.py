@@ -1,5 +1,7 @@
 """Errors whose message is one sentence for the person who typed the command."""
 
+import pathlib
+
 
 class DRAWError(Exception):
     """Base of the errors that commands report without a traceback."""
@@ -28,5 +30,7 @@ class MissingPackageError(DRAWError, ImportError):
 def why(error: OSError) -> str:
     """What an OSError says, in words that also fit a file where a folder must be."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return f"{error.filename} is a file, not a folder"
+        path = pathlib.Path(error.filename)  # may be below the file
+        file = next((part for part in (path, *path.parents) if part.is_file()), path)
+        return f"{file} is a file, not a folder"
     return error.strerror or str(error)

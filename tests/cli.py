@@ -31,5 +31,10 @@ def run_script(name, *arguments):
 
 def run_module(name, *arguments):
     """Runs what `python -m name` does; returns its exit status."""
-    return _run(lambda: runpy.run_module(name, run_name="__main__", alter_sys=False), name,
-                arguments)
+    imported = sys.modules.pop(name, None)  # runpy warns of what is there already
+    try:
+        return _run(lambda: runpy.run_module(name, run_name="__main__", alter_sys=False), name,
+                    arguments)
+    finally:
+        if imported:
+            sys.modules[name] = imported

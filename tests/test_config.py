@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from draw_tf import DRAWConfig, TrainConfig
-from draw_tf.config import config_from_dict, config_to_dict, write_json
+from draw_tf import DRAWConfig, TrainConfig, data
+from draw_tf.checkpoints.workdir import PRETRAINED
+from draw_tf.config import config_from_dict, config_to_dict
 from draw_tf.errors import ConfigError
 
 
@@ -32,28 +33,32 @@ def test_settings_are_frozen_and_explained(config_class):
             setattr(config_class(), field.name, field.default)
 
 
-WHOLE_NUMBERS = ("glimpses", "hidden_size", "latent_size", "read_size", "write_size")
-TRAIN_WHOLE_NUMBERS = ("batch_size", "train_steps", "steps_per_call", "log_every", "eval_every",
-                       "save_every", "image_every")
+POSITIVE = {
+    DRAWConfig: ("glimpses", "hidden_size", "latent_size", "read_size", "write_size"),
+    TrainConfig: ("batch_size", "train_steps", "steps_per_call", "log_every", "eval_every",
+                  "save_every", "image_every")}
 
 BAD = [
     *((DRAWConfig, "image_shape", value) for value in (
-        (28, 28), (28, 28, 1, 1), (28, 0, 1), (28, 28, -1), (28.0, 28, 1), 28, None)),
-    *((DRAWConfig, name, value) for name in WHOLE_NUMBERS for value in (0, -1, 2.0, True, "5")),
+        (28, 28), (28, 28, 1, 1), (28, 0, 1), (28, 28, -1), (28.0, 28, 1), (8192, 28, 1), 28,
+        None)),
+    *((config_class, name, value) for config_class, names in POSITIVE.items() for name in names
+      for value in (0, -1, 2.0, True, "5")),
+    (DRAWConfig, "glimpses", 2**12), (DRAWConfig, "hidden_size", 2**14),
+    (DRAWConfig, "latent_size", 2**14),
     *((DRAWConfig, name, 29) for name in ("read_size", "write_size")),
     *((DRAWConfig, name, value) for name in ("read_attention", "write_attention", "shared_noise")
       for value in (1, "true", None)),
     *((DRAWConfig, "equations", value) for value in ("listing", "", None)),
-    *((TrainConfig, name, value) for name in TRAIN_WHOLE_NUMBERS for value in (0, 1.5, False)),
-    *((TrainConfig, name, value) for name in ("seed", "warmup_steps") for value in (-1, 0.5)),
-    (TrainConfig, "seed", 2**31),
-    *((TrainConfig, name, "other") for name in (
-        "dataset", "binarize", "schedule", "start", "jit_compile",
-        "distribute")),
-    *((TrainConfig, "unroll", value) for value in ("0", "-1", "all", "", "1.5")),
-    *((TrainConfig, "learning_rate", value) for value in (0, -1e-3, math.nan, math.inf, "0.1")),
-    *((TrainConfig, name, value) for name in ("clip_norm", "final_learning_rate")
-      for value in (-1, math.nan, math.inf, True)),
+    *((TrainConfig, name, value) for name in ("seed", "unroll") for value in (-1, 0.5, True, "x")),
+    (TrainConfig, "seed", 2**31), (TrainConfig, "unroll", "-1"), (TrainConfig, "unroll", ""),
+    *((TrainConfig, name, "other") for name in ("binarize", "schedule", "jit_compile",
+                                                "distribute")),
+    *((TrainConfig, name, value) for name in ("dataset", "start") for value in (None, 1)),
+    (TrainConfig, "jit_compile", 1), (TrainConfig, "schedule", "cosine"),
+    *((TrainConfig, name, value) for name in ("learning_rate", "final_learning_rate")
+      for value in (0, -1e-3, math.nan, math.inf, "0.1", True)),
+    *((TrainConfig, "clip_norm", value) for value in (-1, math.nan, math.inf, True)),
     *((TrainConfig, name, value) for name in ("adam_beta1", "average_decay")
       for value in (-0.1, 1, 1.5, math.nan)),
 ]
@@ -69,18 +74,28 @@ def test_a_bad_value_is_refused_by_field_and_value(config_class, name, value):
     assert message.endswith(f"got {value!r}")
 
 
-def test_a_decay_that_multiplies_can_not_end_at_zero():
-    with pytest.raises(ConfigError, match="final_learning_rate must be a number above 0, got 0"):
-        TrainConfig(schedule="exponential", final_learning_rate=0)
-    TrainConfig(schedule="cosine", final_learning_rate=0)
+@pytest.mark.parametrize("fields, message", [
+    (dict(batch_size=0), "batch_size must be a whole number of at least 1, got 0"),
+    (dict(seed=-1), "seed must be a whole number of at least 0 and below 2147483648, got -1"),
+    (dict(learning_rate=0), "learning_rate must be a number above 0, got 0"),
+    (dict(adam_beta1=1), "adam_beta1 must be a number at least 0 and below 1, got 1"),
+    (dict(jit_compile="x"), "jit_compile must be True or False, got 'x'"),
+    (dict(start=None), "start must be text, got None"),
+    (dict(binarize="x"), "binarize must be one of none, static, dynamic, got 'x'"),
+])
+def test_a_refusal_says_what_is_taken(fields, message):
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(**fields)
+    assert str(error.value) == message
 
 
 GOOD = [
     (DRAWConfig, "image_shape", (1, 28, 3)), (DRAWConfig, "read_size", 1),
     (DRAWConfig, "write_size", 28), (DRAWConfig, "equations", "paper"),
-    (TrainConfig, "clip_norm", 0), (TrainConfig, "adam_beta1", 0), (TrainConfig, "unroll", "8"),
+    (TrainConfig, "clip_norm", 0), (TrainConfig, "adam_beta1", 0), (TrainConfig, "unroll", 8),
     (TrainConfig, "seed", 2**31 - 1), (TrainConfig, "average_decay", 0.999),
-    (TrainConfig, "warmup_steps", 0), (TrainConfig, "learning_rate", 1),
+    (TrainConfig, "learning_rate", 1), (TrainConfig, "dataset", "my own"),
+    (TrainConfig, "start", "runs/other"),
 ]
 
 
@@ -96,16 +111,40 @@ def test_a_grid_may_be_as_large_as_the_shorter_side_of_the_image():
         DRAWConfig(image_shape=(7, 9, 1), write_size=8)
 
 
+def test_a_grid_has_to_fit_only_where_there_is_attention():
+    config = DRAWConfig(image_shape=(4, 4, 1), read_attention=False, write_attention=False)
+    assert config.read_size == 5
+    with pytest.raises(ConfigError, match="write_size must be at most .* 4, got 5"):
+        DRAWConfig(image_shape=(4, 4, 1), read_attention=False)
+
+
 MODEL = DRAWConfig(image_shape=(7, 9, 3), glimpses=3, read_size=2, write_attention=False,
                    equations="paper", shared_noise=True)
-TRAIN = TrainConfig(dataset="mnist", learning_rate=3e-4, unroll="4", average_decay=0.99)
+TRAIN = TrainConfig(dataset="mnist", learning_rate=3e-4, unroll=4, average_decay=0.99)
 
 
-def test_settings_come_back_from_json(tmp_path):
-    write_json(tmp_path / "config.json", config_to_dict(MODEL, TRAIN))
-    content = json.loads((tmp_path / "config.json").read_text())
+def test_settings_come_back_from_json():
+    content = json.loads(json.dumps(config_to_dict(MODEL, TRAIN)))
     assert config_from_dict(content) == (MODEL, TRAIN)
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("old, now", [
+    (dict(jit_compile="auto", unroll="auto", warmup_steps=100),
+     dict(jit_compile=True, unroll=0)),
+    (dict(jit_compile="true", unroll="4"), dict(jit_compile=True, unroll=4)),
+    (dict(jit_compile="false"), dict(jit_compile=False)),
+])
+def test_settings_of_older_runs_are_taken(old, now):
+    content = config_to_dict(MODEL, TRAIN)
+    content["train"].update(old)
+    assert config_from_dict(content) == (MODEL, dataclasses.replace(TRAIN, **now))
+
+
+@pytest.mark.parametrize("path", sorted(PRETRAINED.glob("*/config.json")),
+                         ids=lambda path: path.parent.name)
+def test_settings_that_ship_are_taken(path):
+    model, train = config_from_dict(json.loads(path.read_text()))
+    assert train.jit_compile is True and train.unroll == 0 and train.dataset in data.names()
 
 
 def test_a_field_that_is_not_there_has_its_default():
@@ -139,18 +178,3 @@ def test_values_that_are_read_are_checked():
     content["model"]["glimpses"] = 0
     with pytest.raises(ConfigError, match="glimpses must be .* got 0"):
         config_from_dict(content)
-
-
-def test_json_is_whole_or_not_written(tmp_path):
-    path = tmp_path / "config.json"
-    write_json(path, {"old": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"new": object()})
-    assert json.loads(path.read_text()) == {"old": 1}
-
-
-def test_a_grid_has_to_fit_only_where_there_is_attention():
-    config = DRAWConfig(image_shape=(4, 4, 1), read_attention=False, write_attention=False)
-    assert config.read_size == 5
-    with pytest.raises(ConfigError, match="write_size must be at most .* 4, got 5"):
-        DRAWConfig(image_shape=(4, 4, 1), read_attention=False)

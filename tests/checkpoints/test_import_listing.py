@@ -2,13 +2,16 @@
 
 import json
 import os
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import draw_tf
-from draw_tf import DRAW, checkpoint, listing
+from draw_tf import DRAW, checkpoints
+from draw_tf.checkpoints import listing
 from draw_tf.errors import ConfigError, WorkdirError
 from tests.cli import run_module
 from tests.numerics import example, small_config
@@ -17,7 +20,8 @@ tf1 = tf.compat.v1
 
 
 def listing_config(**fields):
-    return small_config(**{**dict(image_shape=(28, 28, 1), read_size=3, write_size=4), **fields})
+    return small_config(**{**dict(image_shape=(28, 28, 1), glimpses=4, hidden_size=12,
+                                  latent_size=3, read_size=3, write_size=4), **fields})
 
 
 def listing_weights(config, seed=0):
@@ -27,8 +31,8 @@ def listing_weights(config, seed=0):
             for name, shape in listing.listing_shapes(DRAW(config)).items()}
 
 
-def loaded(config, weights):
-    model = DRAW(config)
+def loaded(config, weights, dtype=None):
+    model = DRAW(config, dtype=dtype)
     draw_tf.load_listing_weights(model, weights)
     return model
 
@@ -50,13 +54,13 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-# Variables by name.
+# ---------------------------------------------------------------- variables by name
 
 
 @pytest.mark.parametrize("cell", ["encoder", "decoder"])
 def test_an_lstm_step_is_tensorflow_1s(cell):
     config = listing_config()
-    weights = listing_weights(config)
+    weights = {name: np.float64(array) for name, array in listing_weights(config).items()}
     kernel, bias = weights[f"{cell}/lstm_cell/kernel"], weights[f"{cell}/lstm_cell/bias"]
     random = np.random.default_rng(1)
     x = random.normal(size=(5, len(kernel) - config.hidden_size))  # [N, inputs]
@@ -66,12 +70,10 @@ def test_an_lstm_step_is_tensorflow_1s(cell):
     c_next = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(j)
     h_next = sigmoid(o) * np.tanh(c_next)
 
-    model = loaded(config, weights)
+    model = loaded(config, weights, "float64")
     lstm = model.lstm_enc if cell == "encoder" else model.lstm_dec
-    as_float32 = [tf.constant(array, tf.float32) for array in (x, h, c)]
-    _, got = lstm(as_float32[0], as_float32[1:])
-    np.testing.assert_allclose(got[0], h_next, atol=2e-6)
-    np.testing.assert_allclose(got[1], c_next, atol=2e-6)
+    _, got = lstm(tf.constant(x), [tf.constant(h), tf.constant(c)])
+    np.testing.assert_allclose(got, [h_next, c_next], atol=1e-12)
 
 
 @pytest.mark.parametrize("read, write", [(True, True), (True, False), (False, True),
@@ -79,7 +81,7 @@ def test_an_lstm_step_is_tensorflow_1s(cell):
 def test_dense_layers_are_copied_in_models_with_and_without_attention(read, write):
     config = listing_config(read_attention=read, write_attention=write)
     weights = listing_weights(config)
-    ours = checkpoint.named_weights(loaded(config, weights))
+    ours = checkpoints.named_weights(loaded(config, weights))
     scopes = {"mu": "mu", "sigma": "sigma", "writeW": "writeW" if write else "write"}
     scopes.update({"read": "read"} if read else {}, **({"write": "write"} if write else {}))
     for name, scope in scopes.items():
@@ -130,7 +132,14 @@ def test_a_model_with_the_papers_equations_is_refused():
         loaded(listing_config(equations="paper"), listing_weights(listing_config()))
 
 
-# The listing's checkpoint.
+# ---------------------------------------------------------------- the listing's checkpoint
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The prefix of a checkpoint of `listing_config()`; for reading only."""
+    return save_checkpoint(listing_weights(listing_config()),
+                           tmp_path_factory.mktemp("saved") / "listing.ckpt-10000")
 
 
 @pytest.mark.parametrize("read, write", [(True, True), (False, True), (True, False)])
@@ -153,21 +162,19 @@ def test_an_imported_checkpoint_is_the_model(read, write, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["", "listing.ckpt-10000", "listing.ckpt-10000.index"])
-def test_folder_prefix_or_index_and_arguments_for_what_shapes_do_not_tell(path, tmp_path):
-    config = listing_config(image_shape=(8, 9, 1), glimpses=6)
-    save_checkpoint(listing_weights(config), tmp_path / "listing.ckpt-10000")
-    assert listing.import_checkpoint(tmp_path / path, tmp_path / "run", (8, 9, 1), 6,
-                                     False) == config
+def test_folder_prefix_or_index_and_arguments_for_what_shapes_do_not_show(path, saved, tmp_path):
+    folder = pathlib.Path(saved).parent
+    assert listing.import_checkpoint(folder / path, tmp_path / "run", (8, 9, 1), 6, False) == (
+        listing_config(image_shape=(8, 9, 1), glimpses=6))
 
 
 @pytest.mark.parametrize("name", ["config.json", "weights.npz", "checkpoints"])
-def test_a_workdir_in_use_is_left_alone(name, tmp_path):
-    prefix = save_checkpoint(listing_weights(listing_config()), tmp_path / "listing.ckpt")
+def test_a_workdir_in_use_is_left_alone(name, saved, tmp_path):
     workdir = tmp_path / "run"
     workdir.mkdir()
     (workdir / name).write_text("mine")
     with pytest.raises(WorkdirError, match=f"already holds {name}"):
-        listing.import_checkpoint(prefix, workdir, glimpses=4)
+        listing.import_checkpoint(saved, workdir, glimpses=4)
     assert [path.name for path in workdir.iterdir()] == [name]
     assert (workdir / name).read_text() == "mine"
 
@@ -192,15 +199,16 @@ def ask_for_the_graph(prefix):
 
 @pytest.mark.parametrize("damage", [ask_for_another, cut_the_index, cut_the_data,
                                     ask_for_the_graph])
-def test_a_checkpoint_that_can_not_be_read_is_one_sentence(damage, tmp_path):
-    prefix = damage(save_checkpoint(listing_weights(listing_config()), tmp_path / "a.ckpt"))
+def test_a_checkpoint_that_cannot_be_read_is_reported_in_one_sentence(damage, saved, tmp_path):
+    copy = shutil.copytree(pathlib.Path(saved).parent, tmp_path / "copy")
+    prefix = damage(str(copy / "listing.ckpt-10000"))
     with pytest.raises(ConfigError) as error:
         listing.import_checkpoint(prefix, tmp_path / "run")
     assert prefix in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("change, told", [
+@pytest.mark.parametrize("change, message", [
     (lambda weights: weights.pop("mu/Linear/Matrix"), "no variable 'mu/Linear/Matrix'"),
     (lambda weights: weights.pop("read/Linear/bias"), "'read/Linear/bias' is missing"),
     (lambda weights: weights.update({"encoder/lstm_cell/kernel": np.zeros([55, 48])}),
@@ -211,49 +219,47 @@ def test_a_checkpoint_that_can_not_be_read_is_one_sentence(damage, tmp_path):
      r"'writeW/Linear/Matrix' of shape \(12, 15\)"),
     (lambda weights: weights.update({"other": np.zeros(2)}), "'other' is not one"),
 ])
-def test_a_checkpoint_of_something_else_is_told(change, told, tmp_path):
+def test_a_checkpoint_of_something_else_is_reported(change, message, tmp_path, monkeypatch):
     weights = listing_weights(listing_config())
     change(weights)
-    prefix = save_checkpoint(weights, tmp_path / "a.ckpt")
-    with pytest.raises(ConfigError, match=told):
-        listing.import_checkpoint(prefix, tmp_path / "run", glimpses=4)
+    monkeypatch.setattr(listing, "read_checkpoint", lambda path: weights)
+    with pytest.raises(ConfigError, match=message):
+        listing.import_checkpoint("a.ckpt", tmp_path / "run", glimpses=4)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 0), (28, 28, 3)])
-def test_an_image_shape_that_does_not_fit_is_told(shape, tmp_path):
-    prefix = save_checkpoint(listing_weights(listing_config()), tmp_path / "a.ckpt")
+def test_an_image_shape_that_does_not_fit_is_reported(shape, saved, tmp_path):
     with pytest.raises(ConfigError):
-        listing.import_checkpoint(prefix, tmp_path / "run", shape)
+        listing.import_checkpoint(saved, tmp_path / "run", shape)
+    assert not (tmp_path / "run").exists()
 
 
-# The command.
+# ---------------------------------------------------------------- the command
 
 
-def test_the_command(tmp_path, capsys):
-    prefix = save_checkpoint(listing_weights(listing_config()), tmp_path / "a.ckpt")
-    assert run_module("draw_tf.import_listing", f"--checkpoint={prefix}",
+def test_the_command(saved, tmp_path, capsys):
+    assert run_module("draw_tf.import_listing", f"--checkpoint={saved}",
                       f"--workdir={tmp_path}/run", "--glimpses=4") == 0
-    told = capsys.readouterr().out
-    assert "read_size=3, write_size=4" in told and "garbage" in told
+    printed = capsys.readouterr().out
+    assert "read_size=3, write_size=4" in printed and "garbage" in printed
     assert draw_tf.load(tmp_path / "run").config == listing_config(shared_noise=True)
 
 
-def test_the_command_for_a_checkpoint_that_was_trained_with_independent_noise(tmp_path, capsys):
-    config = listing_config(image_shape=(8, 9, 1))
-    prefix = save_checkpoint(listing_weights(config), tmp_path / "a.ckpt")
-    assert run_module("draw_tf.import_listing", f"--checkpoint={prefix}", "--noshared_noise",
+def test_the_command_for_a_checkpoint_that_was_trained_with_independent_noise(saved, tmp_path,
+                                                                              capsys):
+    assert run_module("draw_tf.import_listing", f"--checkpoint={saved}", "--noshared_noise",
                       f"--workdir={tmp_path}/run", "--glimpses=4", "--image_shape=8,9,1") == 0
     assert "garbage" not in capsys.readouterr().out
-    assert draw_tf.load(tmp_path / "run").config == config
+    assert draw_tf.load(tmp_path / "run").config == listing_config(image_shape=(8, 9, 1))
 
 
-@pytest.mark.parametrize("flag, told", [("--checkpoint=/nowhere/a.ckpt", "'/nowhere/a.ckpt'"),
-                                        ("--image_shape=28,28", "got 28,28"),
-                                        ("--image_shape=28,x,1", "got 28,x,1")])
-def test_the_command_tells_an_error_in_one_line(flag, told, tmp_path, capsys):
+@pytest.mark.parametrize("flag, words", [("--checkpoint=/nowhere/a.ckpt", "'/nowhere/a.ckpt'"),
+                                         ("--image_shape=28,28", "got 28,28"),
+                                         ("--image_shape=28,x,1", "got 28,x,1")])
+def test_the_command_reports_an_error_in_one_line(flag, words, tmp_path, capsys):
     flags = ["--checkpoint=/nowhere/b.ckpt", f"--workdir={tmp_path}/run", flag]
     assert run_module("draw_tf.import_listing", *flags) == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if told in line]
-    assert len(lines) == 1 and "Traceback" not in lines[0]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,91 @@
+"""Weights by name, written to a file and read again."""
+
+import numpy as np
+import pytest
+
+from draw_tf import DRAW, checkpoints
+from draw_tf.checkpoints.workdir import WEIGHTS
+from tests.checkpoints.examples import (
+    CONFIG,
+    assert_same,
+    cut_short,
+    numbers,
+    save_npz,
+    sentence,
+    some_weights,
+)
+from tests.numerics import small_config
+
+
+@pytest.mark.parametrize("fields", [{}, dict(read_attention=False), dict(write_attention=False),
+                                    dict(equations="paper")])
+def test_every_weight_has_a_name_of_its_own(fields):
+    model = DRAW(small_config(glimpses=2, **fields))
+    named = checkpoints.named_weights(model)
+    assert {id(variable) for variable in named.values()} == {id(w) for w in model.weights}
+    assert len(named) == len(model.weights)
+    windows = {name.partition("/")[0] for name in named} & {"read", "write"}
+    assert windows == {scope for scope in ("read", "write")
+                       if getattr(model.config, f"{scope}_attention")}
+
+
+def test_weights_alone_come_back(tmp_path):
+    weights = save_npz(tmp_path)
+    model, step = checkpoints.load_with_step(tmp_path)
+    assert step is None and model.config == CONFIG
+    assert_same(model, weights)
+    assert all(value.std() > 0 for value in weights.values())  # no weight is left out
+
+
+def test_the_step_is_kept_beside_the_weights(tmp_path):
+    save_npz(tmp_path)
+    checkpoints.save_weights(checkpoints.load(tmp_path), tmp_path / WEIGHTS, step=2**40)
+    assert checkpoints.load_with_step(tmp_path)[1] == 2**40
+
+
+def test_half_precision_comes_back_as_float32(tmp_path):
+    weights = save_npz(tmp_path, np.float16)
+    with np.load(tmp_path / WEIGHTS) as arrays:
+        assert all(arrays[name].dtype == np.float16 for name in arrays)
+    for name, value in numbers(checkpoints.load(tmp_path)).items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, weights[name], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda weights: weights.pop("read/bias"), "'read/bias' is missing"),
+    (lambda weights: weights.update({"glance/bias": np.zeros(5)}), "'glance/bias' is not one of"),
+    (lambda weights: weights.update({"mu/kernel": np.zeros((3, 8))}),
+     r"'mu/kernel' must have shape \(8, 3\), got \(3, 8\)"),
+])
+def test_a_weight_that_does_not_fit_is_named_and_nothing_is_set(change, message):
+    model = DRAW(CONFIG)
+    before, weights = numbers(model), some_weights(0)
+    change(weights)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.assign_weights(model, weights)
+    assert_same(model, before)
+
+
+def save_something_else(path):
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))
+
+
+def damage_the_middle(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path: cut_short(path, 0), lambda path: cut_short(path, 0.1),
+    lambda path: cut_short(path, 0.9), lambda path: cut_short(path, 0.999),
+    lambda path: path.write_bytes(b"these are no weights"),
+    lambda path: np.savez(path, **{"mu/kernel": np.array([{}], dtype=object)}),
+    lambda path: np.savez(path, **{"mu/kernel": np.zeros(3)}),
+    save_something_else, damage_the_middle])
+def test_damaged_weights_are_reported(tmp_path, spoil):
+    save_npz(tmp_path)
+    spoil(tmp_path / WEIGHTS)
+    assert "weights.npz cannot be read: " in sentence(checkpoints.load, tmp_path)

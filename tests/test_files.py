@@ -1,0 +1,93 @@
+"""Files are written whole or not at all, and a place that cannot be written is found early."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from draw_tf import files
+from draw_tf.errors import ConfigError
+
+
+@pytest.mark.parametrize("content, written", [(b"\x00\xff", b"\x00\xff"), ("é\n", b"\xc3\xa9\n")])
+def test_content_replaces_what_was_there(tmp_path, content, written):
+    path = tmp_path / "file"
+    for _ in range(2):
+        files.write_whole(path, content)
+        assert path.read_bytes() == written
+        path.write_text("older and longer")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_json_is_indented_and_ends_its_last_line(tmp_path):
+    files.write_json(str(tmp_path / "a.json"), {"a": [1.5, None]})
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == {"a": [1.5, None]} and text.startswith('{\n  "a"')
+    assert text.endswith("}\n")
+    with pytest.raises(TypeError):
+        files.write_json(tmp_path / "a.json", {"a": object()})
+    assert (tmp_path / "a.json").read_text() == text
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, function):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, function, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_whole(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append(
+        ("fsync", os.fstat(file).st_size)) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: order.append("replace") or replace(*paths))
+    files.write_whole(tmp_path / "file", b"123")
+    assert order == [("fsync", 3), "replace"]
+
+
+def test_a_file_keeps_its_mode_and_a_new_one_has_the_usual_mode(tmp_path):
+    path, usual = tmp_path / "file", tmp_path / "usual"
+    usual.touch()
+    files.write_whole(path, "new")
+    assert path.stat().st_mode == usual.stat().st_mode
+    path.chmod(0o640)
+    files.write_whole(path, "newer")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(OSError):
+        files.write_whole(tmp_path / "no" / "file", "text")
+
+
+@pytest.mark.parametrize("path, words", [
+    ("", "must be a file, and .* is a folder"),
+    ("no/x.json", "cannot be written: .*no is not a folder"),
+    ("file/x.json", "cannot be written: .*file is not a folder"),
+])
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path, path, words):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=f"^json {words}"):
+        files.check_output("json", tmp_path / path)
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # as for another user
+    with pytest.raises(ConfigError, match="json cannot be written"):
+        files.check_output("json", tmp_path / "x.json")
+
+
+def test_endings_are_checked_in_any_case(tmp_path):
+    with pytest.raises(ConfigError, match=r"out must end in \.gif or \.png, got .*x\.jpg"):
+        files.check_output("out", tmp_path / "x.jpg", ".gif", ".png")
+    files.check_output("out", tmp_path / "x.PNG", ".gif", ".png")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,97 @@
+"""The layout of the package: imports go down from floor to floor, and a module is short."""
+
+import ast
+import functools
+import graphlib
+import subprocess
+import sys
+
+from tests.cli import ROOT
+
+COMMANDS = {"draw_tf.evaluate", "draw_tf.export", "draw_tf.figures", "draw_tf.import_listing",
+            "draw_tf.benchmark.__main__", "draw_tf.data.make_digits", "train", "generate"}
+# From the bottom up. What stands on one floor knows nothing of its neighbours.
+FLOORS = [{"errors"}, {"config", "files"}, {"noise"}, {"models", "data"},
+          {"checkpoints", "pictures"}, {"training"}, {"commands"}, {"benchmark"},
+          {"evaluate", "export", "figures", "import_listing", "train", "generate"}]
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+PATHS = {module_name(path): path for path in (
+    ROOT / "train.py", ROOT / "generate.py", *sorted((ROOT / "draw_tf").rglob("*.py")))}
+
+
+def room(module):
+    return module.removeprefix("draw_tf.").partition(".")[0]
+
+
+@functools.cache
+def imports(module):
+    """The full names that a module imports anywhere in it: of modules, or of what is in them."""
+    names = set()
+    for node in ast.walk(ast.parse(PATHS[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_modules(module):
+    """The modules of the package that a module imports."""
+    return {name if name in PATHS else name.rpartition(".")[0] for name in imports(module)
+            if name.partition(".")[0] in ("draw_tf", "train", "generate")}
+
+
+def importers(package):
+    """The modules that import a package from outside of this one."""
+    return {module for module in PATHS
+            if any(f"{name}.".startswith(f"{package}.") for name in imports(module))}
+
+
+def test_every_import_goes_down_or_stays_in_its_room():
+    modules = set(PATHS) - {"draw_tf"}  # which imports nothing until it is asked
+    assert {room(module) for module in modules} == set(FLOOR_OF)
+    edges = {(module, imported) for module in modules for imported in imported_modules(module)}
+    assert len(edges) > 100
+    assert {edge for edge in edges if edge[1] == "draw_tf"} == set()
+    upwards = {(module, imported) for module, imported in edges if room(module) != room(imported)
+               and FLOOR_OF[room(imported)] >= FLOOR_OF[room(module)]}
+    assert upwards == set()
+
+
+def test_no_imports_go_in_a_circle():
+    graph = graphlib.TopologicalSorter({module: imported_modules(module) for module in PATHS})
+    graph.prepare()  # raises CycleError, which names the circle
+
+
+def test_no_module_imports_a_command():
+    assert {(module, imported) for module in PATHS for imported in imported_modules(module)
+            if imported in COMMANDS} == set()
+
+
+def test_flags_and_image_files_stay_at_the_edge():
+    assert importers("absl.flags") <= COMMANDS | {"draw_tf.commands"}
+    assert {room(module) for module in importers("imageio")} <= {"pictures", "data"}
+    assert importers("absl.flags") and importers("imageio")
+
+
+def test_no_module_is_long():
+    lines = {module: len(path.read_text(encoding="utf-8").splitlines())
+             for module, path in PATHS.items()}
+    assert {module: count for module, count in lines.items() if count > 320} == {}
+
+
+def test_the_package_imports_nothing_until_it_is_asked():
+    script = ("import sys, draw_tf; assert {'DRAW', 'TrainConfig', 'load'} <= set(dir(draw_tf)); "
+              "print([name for name in sys.modules if name.startswith("
+              "('tensorflow', 'keras', 'numpy', 'absl', 'draw_tf.'))])")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
+    assert done.stdout == "[]\n"
