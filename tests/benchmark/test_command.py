@@ -12,8 +12,6 @@ from draw_tf.benchmark.measure import Times
 from draw_tf.errors import DRAWError
 from tests.cli import ROOT, run_module
 
-pytestmark = pytest.mark.filterwarnings("error:.*found in sys.modules")
-
 MACHINE = {"kind": "CPU", "device": "a processor", "cpu_cores": 2, "tensorflow": "2.21.0"}
 NEW_FIELDS = ("page_faults_per_step", "peak_memory_mib")
 
