@@ -42,12 +42,12 @@ def test_samples_stand_beside_the_training_images_as_the_run_saw_them(tmp_path, 
     assert shown.shape == expected.shape and np.abs(shown - expected).max() <= 1  # rounding
 
 
-def test_figures_are_named_by_run_and_show_its_numbers(tmp_path):
+def test_figures_are_named_by_run_and_show_its_numbers(tmp_path, monkeypatch):
     for name in ("one", "two"):
         write_metrics(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "two")
     out = tmp_path / "new" / "figures"
-    assert run_module("draw_tf.figures", f"--workdirs={tmp_path}/one,{tmp_path}/two/",
-                      f"--out={out}") == 0
+    assert run_module("draw_tf.figures", f"--workdirs={tmp_path}/one/,.", f"--out={out}") == 0
     assert {path.name for path in out.iterdir()} == {"one.jsonl", "two.jsonl", "training.png"}
     kept = [json.loads(line) for line in (out / "two.jsonl").read_text().splitlines()]
     assert kept == curves.thin_metrics(METRICS)

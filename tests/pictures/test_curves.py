@@ -110,3 +110,9 @@ def test_the_last_lines_stay():
     assert [(x["step"], x["split"]) for x in kept] == [(1000, "train"), (1000, "test")]
     with pytest.raises(ValueError, match="got 50"):
         curves.thin_metrics(lines, 50)
+
+
+def test_a_single_long_line_stays_while_others_are_thinned():
+    long, short = line(9, "test", 100.0, numbers=200), [line(k, "train", 100.0) for k in range(9)]
+    kept = curves.thin_metrics([*short, long], size(curves.thin_metrics([*short[:4], long])))
+    assert [x["step"] for x in kept] == [0, 4, 8, 9]
