@@ -1,8 +1,8 @@
 """Arrays in, pictures out: grids, columns side by side, attention boxes.
 
-Nothing here depends on a model. Images come in as probabilities in [0, 1], float [..., H, W, C] with
-C = 1 (grey) or 3 (RGB). A picture is uint8 [h, w, 3], where h and w count screen pixels: an image
-enlarged `scale` times has h = scale * H and w = scale * W.
+Nothing here depends on a model. Images come in as probabilities in [0, 1], float [..., H, W, C]
+with C = 1 (grey) or 3 (RGB). A picture is uint8 [h, w, 3], where h and w count screen pixels: an
+image enlarged `scale` times has h = scale * H and w = scale * W.
 """
 
 import math
