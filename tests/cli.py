@@ -7,6 +7,8 @@ from unittest import mock
 
 from absl import flags
 
+from draw_tf import commands
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -14,7 +16,8 @@ def _run(run, name, arguments):
     """Calls `run` with `arguments` as the command line; returns the command's exit status."""
     known = set(flags.FLAGS)
     try:
-        with mock.patch.object(sys, "argv", [name, *map(str, arguments)]):
+        with (mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
+              mock.patch.object(commands, "keep_freed_memory")):  # of this process, for good
             run()
     except SystemExit as end:
         return end.code or 0

@@ -1,48 +1,86 @@
-"""train.py and generate.py as a person calls them: pictures, and bad input in one sentence."""
+"""train.py and generate.py as a person calls them, and what all commands share."""
 
+import ctypes
+import dataclasses
+import os
+import platform
 import re
+import sys
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from absl import flags
 
-from draw_tf import checkpoint
-from draw_tf.noise import between
+from draw_tf import DRAWConfig, TrainConfig, checkpoints, commands, training
+from draw_tf.errors import DRAWError
 from tests.cli import ROOT, run_script
 
-TINY = ("--glimpses=3", "--hidden_size=8", "--latent_size=2", "--train_steps=2", "--log_every=1",
-        "--jit_compile=false")
+# ---------------------------------------------------------------- train.py
 
 
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """A run of two steps of a tiny model."""
-    folder = tmp_path_factory.mktemp("run")
-    assert run_script("train.py", f"--workdir={folder}", *TINY) == 0
-    return folder
+@pytest.fixture
+def trained(monkeypatch):
+    """Replaces the training; the list of what was asked of it."""
+    calls = []
+    monkeypatch.setattr(training, "train_and_evaluate", lambda *arguments: calls.append(arguments))
+    return calls
 
 
-def test_train_leaves_a_run(workdir):
-    names = {path.name for path in workdir.iterdir()}
-    assert names == {"config.json", "checkpoints", "events", "metrics.jsonl", "strokes-2.gif"}
-    model, train = checkpoint.read_config(workdir)
+def test_flags_reach_the_training(trained):
+    assert run_script("train.py", "--workdir=run", "--noread_attention", "--equations=paper",
+                      "--glimpses=3", "--learning_rate=0.5", "--start=runs/other", "--unroll=2",
+                      "--jit_compile=false", "--profile_steps=3,9") == 0
+    ((model, config, workdir, train, held_out, steps, _),) = trained
+    assert model == DRAWConfig(read_attention=False, equations="paper", glimpses=3)
+    assert config == TrainConfig(learning_rate=0.5, start="runs/other", unroll=2, jit_compile=False)
+    assert (workdir, steps) == ("run", (3, 9))
+    assert (str(train), str(held_out)) == ("digits/train", "digits/test")
+
+
+def test_the_quickstart_is_the_articles_model_on_the_digits(trained):
+    assert run_script("train.py", f"--flagfile={ROOT}/draw_tf/configs/quickstart.flags",
+                      "--train_steps=7", "--workdir=run") == 0
+    model, config = trained[0][:2]
+    assert model == DRAWConfig()
+    assert (config.dataset, config.adam_beta1, config.train_steps) == ("digits", 0.9, 7)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "draw_tf" / "configs").glob("*.flags")),
+                         ids=lambda path: path.stem)
+def test_every_flagfile_that_ships_is_taken(path):
+    parsed = parse(f"--flagfile={path}")
+    names = re.findall(r"^--(?:no)?(\w+)", path.read_text(), re.MULTILINE)
+    assert names and all(parsed[name].present for name in names)
+    for config_class in (DRAWConfig, TrainConfig):
+        config_class(**{field.name: parsed[field.name].value
+                        for field in dataclasses.fields(config_class) if field.name in parsed})
+
+
+def test_train_leaves_a_run(tiny_run):
+    names = {path.name for path in tiny_run.iterdir() if not path.name.startswith(".")}
+    assert names == {"config.json", "checkpoints", "events", "metrics.jsonl", "strokes-0.gif",
+                     "strokes-2.gif", "strokes.gif"}
+    assert (tiny_run / "strokes.gif").read_bytes() == (tiny_run / "strokes-2.gif").read_bytes()
+    model, train = checkpoints.read_config(tiny_run)
     assert (model.glimpses, model.read_attention, train.train_steps) == (3, True, 2)
 
 
-def test_flags_and_flagfile_reach_the_run(tmp_path):
-    flagfile = ROOT / "draw_tf" / "configs" / "quickstart.flags"
-    assert run_script("train.py", f"--flagfile={flagfile}", *TINY, f"--workdir={tmp_path}",
-                      "--noread_attention", "--equations=paper") == 0
-    model, train = checkpoint.read_config(tmp_path)
-    assert (model.read_attention, model.equations, model.image_shape) == (
-        False, "paper", (28, 28, 1))
-    assert (train.dataset, train.adam_beta1, train.batch_size) == ("digits", 0.9, 64)
+def test_another_architecture_is_refused_by_name(tiny_run, capfd):
+    before = sorted(tiny_run.rglob("*"))
+    assert run_script("train.py", f"--workdir={tiny_run}", "--glimpses=3", "--hidden_size=8",
+                      "--latent_size=3", "--nojit_compile") == 1
+    assert "latent_size=2, not 3" in capfd.readouterr().err
+    assert sorted(tiny_run.rglob("*")) == before
+
+
+# ---------------------------------------------------------------- generate.py
 
 
 @pytest.mark.parametrize("mode, num", [("prior", 5), ("reconstruct", 3), ("interpolate", 4)])
-def test_generate_gif_has_a_frame_a_step_and_the_finished_images(workdir, tmp_path, mode, num):
+def test_a_gif_has_one_frame_per_step_and_the_finished_images(tiny_run, tmp_path, mode, num):
     out = tmp_path / "deep" / "strokes.gif"
-    assert run_script("generate.py", f"--workdir={workdir}", f"--out={out}", f"--mode={mode}",
+    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", f"--mode={mode}",
                       f"--num={num}", "--seed=1") == 0
     frames = iio.imread(out, index=None)  # [T + 1, h, w, 3]
     assert len(frames) == 4
@@ -52,80 +90,232 @@ def test_generate_gif_has_a_frame_a_step_and_the_finished_images(workdir, tmp_pa
     assert list(green) == [mode == "reconstruct"] * 3 + [False]
 
 
-def test_generate_png_has_a_row_an_image_and_a_column_a_step(workdir, tmp_path):
+def test_a_png_has_one_row_per_image_and_one_column_per_step(tiny_run, tmp_path):
     out = tmp_path / "strip.png"
-    assert run_script("generate.py", f"--workdir={workdir}", f"--out={out}", "--num=2",
+    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", "--num=2",
                       "--noboxes") == 0
     strip = iio.imread(out)  # [h, w, 3]
     assert strip.shape == (2 * 112 + 4, 3 * 112 + 8, 3)
     assert not np.all(strip == (255, 0, 0), axis=-1).any()
-    assert run_script("generate.py", f"--workdir={workdir}", f"--out={out}", "--num=2",
+    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", "--num=2",
                       "--mode=reconstruct") == 0
     assert iio.imread(out).shape == (2 * 112 + 4, 4 * 112 + 12, 3)  # after what is redrawn
 
 
-def test_a_seed_fixes_what_is_drawn(workdir, tmp_path):
+def test_a_seed_fixes_what_is_drawn(tiny_run, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run_script("generate.py", f"--workdir={workdir}", f"--out={tmp_path / name}.png",
-                   f"--seed={seed}", "--num=2", "--noboxes")
+        assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={tmp_path / name}.png",
+                          f"--seed={seed}", "--num=2", "--noboxes") == 0
     a, b, c = (iio.imread(tmp_path / f"{name}.png") for name in "abc")
     np.testing.assert_array_equal(a, b)
     assert np.any(a != c)
 
 
-def test_interpolation_starts_and_ends_at_its_ends():
-    ends = np.random.default_rng(0).standard_normal((2, 3, 1, 2))  # [2, T, 1, Z]
-    way = between(*ends, 5)  # [T, 5, Z]
-    np.testing.assert_allclose(way[:, [0, -1]], np.concatenate(ends, axis=1))
-    assert way.shape == (3, 5, 2)
+def test_weights_that_ship_draw_where_no_run_is_named(tmp_path, capfd):
+    assert run_script("generate.py", f"--out={tmp_path}/a.png", "--num=1", "--seed=3") == 0
+    assert capfd.readouterr() == (f"1 images from {checkpoints.best_pretrained()}, --mode=prior "
+                                  f"--seed=3: {tmp_path}/a.png\n", "")
+
+
+def test_no_more_images_are_redrawn_than_there_are(tiny_run, capfd, tmp_path):
+    assert run_script("generate.py", f"--workdir={tiny_run}", "--mode=reconstruct", "--num=501",
+                      f"--out={tmp_path}/a.gif") == 1
+    assert "num must be at most the 500 images" in capfd.readouterr().err
+
+
+# ---------------------------------------------------------------- bad input
 
 
 BAD = [
-    ("train.py", ["--workdir=new", "--dataset=emnist"], "dataset"),
-    ("train.py", ["--workdir=new", "--glimpses=0"], "glimpses must be .* at least 1, got 0"),
+    ("train.py", ["--workdir=new", "--dataset=emnist"], "dataset must be one of .*'emnist'"),
+    ("train.py", ["--workdir=new", "--glimpses=0"], r"glimpses=0: .*integer .*\[1, 4095\]"),
+    ("train.py", ["--workdir=new", "--glimpses=x"], "glimpses=x"),
     ("train.py", ["--workdir=new", "--read_size=29"], "read_size must be at most .* 28, got 29"),
-    ("train.py", ["--workdir=new", "--learning_rate=-1"], "learning_rate must be .*got -1"),
+    ("train.py", ["--workdir=new", "--learning_rate=0"], "learning_rate must be .* above 0, got 0"),
+    ("train.py", ["--workdir=new", "--adam_beta1=1"], "adam_beta1 must be .* below 1, got 1"),
     ("train.py", ["--workdir=new", "--batch_size=4501"], "batch_size 4501 is more than the 4500"),
-    ("train.py", ["--workdir=new", "--unroll=some"], "unroll must be auto or .*'some'"),
+    ("train.py", ["--workdir=new", "--unroll=some"], "unroll=some"),
+    ("train.py", ["--workdir=new", "--read_attention=auto"], "read_attention=auto"),
+    ("train.py", ["--workdir=new", "--nojit_compile=3"], "--nojit_compile=3 does not take"),
     ("train.py", ["--workdir=new", "--profile_steps=9,3"], "profile_steps must be .*9,3"),
     ("train.py", ["--workdir=new", "spare"], "unexpected argument 'spare'"),
     ("train.py", ["--workdir=new", "--flagfile=missing.flags"], "missing.flags"),
-    ("train.py", ["--workdir=new", "--glimpse=3"], "glimpse"),
-    ("train.py", [], "workdir"),
-    ("train.py", ["--workdir=file"], "--workdir=file can not be written: file is a file"),
-    ("train.py", ["--workdir=file/below"], "--workdir=file/below can not be written: "),
-    ("generate.py", ["--out=file/x.png"], "out file/x.png can not be written: file is a file"),
-    ("generate.py", ["--workdir=missing"], "--workdir=missing is no folder, and no name"),
+    ("train.py", ["--workdir=new", "--glimpse=3"], "glimpse.*Did you mean: glimpses"),
+    ("train.py", [], "--workdir must have a value"),
+    ("train.py", ["--workdir=file"], "--workdir=file cannot be written: file is a file"),
+    ("train.py", ["--workdir=file/below"], "--workdir=file/below cannot .*: file is a file"),
+    ("generate.py", ["--out=file/x.png"], "out cannot be written: file is not a folder"),
+    ("generate.py", ["--workdir=missing"], "--workdir=missing is neither a folder nor the name"),
     ("generate.py", ["--workdir=."], "holds no config.json"),
-    ("generate.py", ["--out=strokes.jpg"], "strokes.jpg.* must end in .gif or .png"),
-    ("generate.py", ["--num=0"], "num must be at least 1, got 0"),
-    ("generate.py", ["--num=1", "--mode=interpolate"], "num must be at least 2, got 1"),
-    ("generate.py", ["--seed=-1"], "seed must be at least 0 .*got -1"),
-    ("generate.py", ["--mode=dream"], "mode"),
+    ("generate.py", ["--out=strokes.jpg"], "out must end in .gif or .png, got 'strokes.jpg'"),
+    ("generate.py", ["--num=0"], "num=0: .*positive integer"),
+    ("generate.py", ["--num=1", "--mode=interpolate"], "num must be at least 2 .*, got 1"),
+    ("generate.py", ["--seed=-1"], "seed=-1: .*integer"),
+    ("generate.py", ["--mode=dream"], "mode=dream: .*prior"),
 ]
 
 
 @pytest.mark.parametrize("script, arguments, words", BAD)
-def test_bad_input_is_told_in_one_sentence(tmp_path, monkeypatch, capfd, script, arguments, words):
+def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capfd, script, arguments, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("kept")
-    assert run_script(script, *arguments) in (1, 2)
-    error = capfd.readouterr().err
-    assert "Traceback" not in error
-    assert len([line for line in error.splitlines() if line.strip()]) <= 4
-    assert re.search(words, error), error
+    assert run_script(script, *arguments) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"{script}: ") and re.search(words, line)
     assert {path.name for path in tmp_path.iterdir()} == {"file"}
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_another_architecture_is_refused_by_name(workdir, capfd):
-    before = sorted(path.name for path in (workdir / "checkpoints").iterdir())
-    assert run_script("train.py", f"--workdir={workdir}", *TINY, "--latent_size=3") == 1
-    assert "latent_size=2, not 3" in capfd.readouterr().err
-    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == before
+# ---------------------------------------------------------------- flags
 
 
-def test_generate_needs_no_more_images_than_there_are(workdir, capfd, tmp_path):
-    assert run_script("generate.py", f"--workdir={workdir}", "--mode=reconstruct", "--num=501",
-                      f"--out={tmp_path}/a.gif") == 1
-    assert "num must be at most the 500 images" in capfd.readouterr().err
+def parse(*arguments):
+    """The flags of both settings after a command line."""
+    values = flags.FlagValues()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flags, "FLAGS", values)
+        for name in ("enum", "bool", "integer", "float", "string"):
+            define = getattr(flags, f"DEFINE_{name}")
+            patch.setattr(flags, f"DEFINE_{name}", lambda *given, define=define: define(
+                *given, flag_values=values))
+        commands.define_flags(DRAWConfig)
+        commands.define_flags(TrainConfig)
+        values(["command", *arguments])
+    return values
+
+
+@pytest.mark.parametrize("arguments, name, value", [
+    ([], "jit_compile", True), (["--jit_compile=auto"], "jit_compile", True),
+    (["--jit_compile=true"], "jit_compile", True), (["--jit_compile=false"], "jit_compile", False),
+    (["--nojit_compile"], "jit_compile", False),
+    ([], "unroll", 0), (["--unroll=auto"], "unroll", 0), (["--unroll=4"], "unroll", 4),
+    (["--seed=2147483647"], "seed", 2**31 - 1), (["--glimpses=4095"], "glimpses", 4095),
+])
+def test_values_of_older_flagfiles_and_at_the_limits_are_taken(arguments, name, value):
+    taken = parse(*arguments)[name].value
+    assert taken == value and type(taken) is type(value)
+
+
+def test_flags_have_the_defaults_help_and_bounds_of_the_settings():
+    parsed = parse()
+    for config_class in (DRAWConfig, TrainConfig):
+        for field in dataclasses.fields(config_class):
+            if field.name == "image_shape":
+                assert field.name not in parsed  # the data decides
+                continue
+            flag = parsed[field.name]
+            assert flag.value == field.default and field.metadata["help"] in flag.help
+            if type(field.default) in (int, float):
+                assert flag.parser.lower_bound == field.metadata["at_least"]
+    for bad in ("--seed=-1", "--seed=2147483648", "--batch_size=0", "--clip_norm=-1",
+                "--schedule=cosine", "--seed=auto"):
+        with pytest.raises(flags.Error):
+            parse(bad)
+
+
+# ---------------------------------------------------------------- how a command runs
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs a function as the main of a command without flags; returns its exit status."""
+    monkeypatch.setattr(commands, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["some/command.py"])
+
+    def call(main):
+        try:
+            commands.run(main)
+        except SystemExit as end:
+            return end.code
+
+    return call
+
+
+def test_an_error_for_the_user_is_one_line_and_others_keep_their_traceback(run, capfd):
+    def fail(error):
+        raise error
+
+    assert run(lambda _: fail(DRAWError("too bad"))) == 1
+    assert capfd.readouterr() == ("", "command.py: too bad\n")
+    assert run(lambda _: fail(KeyboardInterrupt())) == 130
+    with pytest.raises(ZeroDivisionError):
+        run(lambda _: 1 / 0)
+    assert run(lambda _: None) is None
+
+
+def test_commands_keep_freed_memory(run, monkeypatch):
+    calls = []
+    monkeypatch.setattr(commands, "keep_freed_memory", lambda: calls.append("kept"))
+    run(lambda _: calls.append("ran"))
+    assert calls == ["kept", "ran"]
+
+
+@pytest.fixture
+def mallopt(monkeypatch):
+    """A machine with glibc where nothing is set; the list of calls to its mallopt."""
+    calls = []
+
+    class Library:
+        """The C library."""
+
+        def __init__(self, name):
+            assert name is None
+
+        @staticmethod
+        def mallopt(*arguments):
+            calls.append(arguments)
+            return 1
+
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_", "LD_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    return calls
+
+
+def test_freed_memory_is_kept_under_glibc(mallopt):
+    assert commands.keep_freed_memory() is True
+    # no mmap, no trimming, 256 MiB at once; the numbers of glibc's malloc.h
+    assert mallopt == [(-4, 0), (-1, 2**31 - 1), (-2, 256 << 20)]
+
+
+@pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"])
+def test_an_allocator_that_the_user_chose_is_left_alone(mallopt, monkeypatch, name):
+    monkeypatch.setenv(name, "2")
+    assert commands.keep_freed_memory() is False and not mallopt
+
+
+def test_other_c_libraries_are_left_alone(mallopt, monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert commands.keep_freed_memory() is False and not mallopt
+
+    def fail(_):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    for library in (fail, lambda _: object()):  # without a handle, without mallopt
+        monkeypatch.setattr(ctypes, "CDLL", library)
+        assert commands.keep_freed_memory() is False
+
+
+def test_standard_error_is_held_back_unless_the_block_fails(capfd):
+    with commands._quiet():
+        os.write(2, b"chatter\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+    with pytest.raises(ImportError), commands._quiet():
+        os.write(2, b"the reason\n")
+        raise ImportError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "the reason\nafter\n"
+
+
+def test_a_closed_standard_error_is_no_error(monkeypatch):
+    def fail(_):
+        raise OSError("bad file descriptor")
+
+    monkeypatch.setattr(os, "dup", fail)
+    done = []
+    with commands._quiet():
+        done.append(True)
+    assert done
