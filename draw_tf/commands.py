@@ -106,7 +106,8 @@ def config_from_flags(config_class, **fixed):
 
 
 def _report(error):
-    print(f"{os.path.basename(sys.argv[0])}: {error}", file=sys.stderr)
+    program = os.path.basename(sys.argv[0].removesuffix("/__main__.py"))
+    print(f"{program}: {error}", file=sys.stderr)
 
 
 def _parse(argv):

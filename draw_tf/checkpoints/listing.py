@@ -14,8 +14,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from draw_tf.checkpoints.saves import FOLDER
 from draw_tf.checkpoints.weights import assign_weights, named_weights, save_weights
-from draw_tf.checkpoints.workdir import CONFIG, FOLDER, WEIGHTS, prepare_workdir
+from draw_tf.checkpoints.workdir import CONFIG, WEIGHTS, check_name, write_settings
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.models.draw import DRAW
@@ -185,6 +186,7 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
       ConfigError: the checkpoint cannot be read, or is not the listing's.
       WorkdirError: the workdir already holds a run, or cannot be written.
     """
+    check_name(workdir)
     workdir = pathlib.Path(workdir)
     for name in (CONFIG, WEIGHTS, FOLDER):
         if (workdir / name).exists():
@@ -197,7 +199,7 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
     except ValueError as error:
         raise ConfigError(f"checkpoint {str(checkpoint)!r} is not the listing's: {error}"
                           ) from error
-    prepare_workdir(workdir, config, TrainConfig(dataset="mnist"))
+    write_settings(workdir, config, TrainConfig(dataset="mnist"))
     try:
         save_weights(model, workdir / WEIGHTS)
     except OSError as error:

@@ -10,17 +10,27 @@ import pathlib
 
 import tensorflow as tf
 
+from draw_tf.checkpoints import saves
 from draw_tf.checkpoints.weights import load_weights
-from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict
+from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_json
 from draw_tf.models.draw import DRAW
 
 CONFIG = "config.json"
-FOLDER = "checkpoints"
 WEIGHTS = "weights.npz"
 METRICS = "metrics.jsonl"
+LOCK = ".lock"
 PRETRAINED = pathlib.Path(__file__).parent.parent / "pretrained"
+
+
+def check_name(workdir) -> None:
+    """Raises WorkdirError for names that TensorFlow would take for something else."""
+    if not str(workdir):
+        raise WorkdirError("--workdir must be a folder, got ''")
+    special = sorted(set("*?[]\\") & set(str(workdir)))
+    if special:  # TensorFlow reads a checkpoint's path as a pattern
+        raise WorkdirError(f"--workdir={workdir} must not contain {' '.join(special)}")
 
 
 def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
@@ -34,81 +44,73 @@ def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
         raise WorkdirError(f"--workdir={workdir} holds no {CONFIG}, so it is not a run of train.py")
     try:
         return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise WorkdirError(f"{path} cannot be used: {error}") from error
 
 
-def prepare_workdir(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> list[str]:
-    """Makes the workdir, or checks that the run in it is of the same architecture.
-
-    The training settings of a resumed run may differ; the new ones are written down.
+def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> list[str]:
+    """Which settings of the run in a workdir would change, if it went on with new ones.
 
     Returns:
-      The names of the training settings that differ from those of the run so far.
+      For each setting its name, old and new value; an empty list where there is no run.
 
     Raises:
-      WorkdirError: it cannot be written, or holds a run of another architecture.
+      WorkdirError: the run cannot go on with these settings, or cannot be read.
     """
+    check_name(workdir)
     workdir = pathlib.Path(workdir)
-    changed = []
-    if (workdir / CONFIG).exists():
-        before = config_to_dict(*read_config(workdir))
-        now = config_to_dict(model_config, train_config)
-        for name, value in now["model"].items():
-            if before["model"][name] != value:
-                raise WorkdirError(f"--workdir={workdir} holds a run with {name}="
-                                   f"{before['model'][name]}, not {value}: give this run another "
-                                   f"--workdir or the same {name}")
-        changed = [name for name, value in now["train"].items() if before["train"][name] != value]
+    if (workdir / WEIGHTS).exists():
+        raise WorkdirError(f"--workdir={workdir} holds {WEIGHTS}, so it is not a folder to train "
+                           "in: give another")
+    if not (workdir / CONFIG).exists():
+        return []
+    before = config_to_dict(*read_config(workdir))
+    now = config_to_dict(model_config, train_config)
+    for part, name in fixed_fields():
+        old, new = before[part][name], now[part][name]
+        if old != new:
+            raise WorkdirError(f"--workdir={workdir} holds a run with {name}={old}, not {new}: "
+                               f"give this run another --workdir or the same {name}")
+    return [f"{name} {before['train'][name]} -> {value}" for name, value in now["train"].items()
+            if before["train"][name] != value]
+
+
+def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> None:
+    """Writes the settings of a run into its workdir, which is made where it is not there.
+
+    Raises:
+      WorkdirError: it cannot be written.
+    """
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / CONFIG, config_to_dict(model_config, train_config))
+        pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+        write_json(pathlib.Path(workdir) / CONFIG, config_to_dict(model_config, train_config))
     except OSError as error:
         raise WorkdirError(f"--workdir={workdir} cannot be written: {why(error)}") from error
-    return changed
-
-
-# ---------------------------------------------------------------- checkpoints
-
-
-def latest(workdir) -> str | None:
-    """The path prefix of a run's newest checkpoint, or None."""
-    # by its files: TensorFlow's own note of the newest still names one that was removed
-    paths = [path.with_suffix("") for path in (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index")]
-    return str(max(paths, key=lambda path: int(path.name.split("-")[1]))) if paths else None
 
 
 @contextlib.contextmanager
-def _reading(path):
-    """Turns what TensorFlow raises over a bad checkpoint into a WorkdirError of one sentence."""
+def locked(workdir):
+    """Keeps other processes from training in a workdir until the block or the process ends.
+
+    Raises:
+      WorkdirError: another process trains there, or the workdir cannot be written.
+    """
+    workdir = pathlib.Path(workdir)
     try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = open(workdir / LOCK, "a", encoding="utf-8")
+    except OSError as error:
+        raise WorkdirError(f"--workdir={workdir} cannot be written: {why(error)}") from error
+    with file:
+        try:
+            import fcntl  # not on every system; there, nothing is locked
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkdirError(f"--workdir={workdir} is in use by another training: give this run "
+                               "another --workdir, or wait until that one has ended") from error
+        except (ImportError, OSError):  # a file system without locks
+            pass
         yield
-    except (tf.errors.OpError, ValueError, AssertionError, IndexError, SystemError) as error:
-        reason = ("it lacks a part" if isinstance(error, AssertionError)
-                  else str(error).strip().splitlines()[0])
-        raise WorkdirError(f"the checkpoint {path} cannot be read, being cut short or of another "
-                           f"model: remove its files to go on from an earlier one ({reason})"
-                           ) from error
-
-
-def holds(path: str, part: str) -> bool:
-    """Whether a checkpoint holds a part of this name, such as "average".
-
-    Raises:
-      WorkdirError: it is damaged.
-    """
-    with _reading(path):
-        return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
-
-
-def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
-    """Reads the checkpoint at `path` into the objects of a tf.train.Checkpoint.
-
-    Raises:
-      WorkdirError: it is damaged, or lacks one of the objects.
-    """
-    with _reading(path):
-        checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
 
 
 # ---------------------------------------------------------------- trained models
@@ -140,6 +142,7 @@ def resolve(workdir) -> pathlib.Path:
     Raises:
       WorkdirError: there is no folder or name like it.
     """
+    check_name(workdir)
     path = pathlib.Path(workdir)
     if (path / CONFIG).exists():
         return path
@@ -176,13 +179,14 @@ def load_with_step(workdir) -> tuple[DRAW, int | None]:
     model = DRAW(model_config)
     if (workdir / WEIGHTS).exists():
         return model, load_weights(model, workdir / WEIGHTS)
-    path = latest(workdir)
-    if path is None:
-        raise WorkdirError(f"--workdir={workdir} holds no checkpoint yet")
     step = tf.Variable(0, dtype=tf.int64)
-    # by what the checkpoint holds: a resumed run may have switched its average on or off since
-    name = "average" if holds(path, "average") else "model"
-    restore(tf.train.Checkpoint(step=step, **{name: model}), path)
+
+    def restore_from(path):
+        name = "average" if saves.holds(path, "average") else "model"
+        saves.restore(tf.train.Checkpoint(step=step, **{name: model}), path)
+
+    if not saves.restore_newest(workdir, restore_from):
+        raise WorkdirError(f"--workdir={workdir} holds no checkpoint yet")
     return model, int(step)
 
 
@@ -190,12 +194,13 @@ def load_with_step(workdir) -> tuple[DRAW, int | None]:
 
 
 def read_metrics(workdir) -> list[dict]:
-    """The lines of a run's metrics.jsonl, as dictionaries; a line cut short is left out."""
+    """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out."""
     path = pathlib.Path(workdir) / METRICS
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # the machine died while it was written
-            continue
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):  # cut short when the machine died
+            content = json.loads(line)
+            if isinstance(content, dict) and isinstance(content.get("step"), int):
+                lines.append(content)
     return lines

@@ -169,10 +169,10 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
       DataError: the data set is neither on this machine nor can be downloaded.
     """
     workdir = checkpoints.resolve(workdir)
-    _, train_config = checkpoints.read_config(workdir)
+    model_config, train_config = checkpoints.read_config(workdir)
     dataset = dataset or train_config.dataset
     binarize = binarize or data.binarize_for(train_config.dataset, train_config.binarize, dataset)
-    images = data.load(dataset, split, data_dir)
+    images = data.load(dataset, split, data_dir, model_config.image_shape)
     model, step = checkpoints.load_with_step(workdir)
     return {**evaluate_model(model, images, binarize, **options),
             "dataset": dataset, "split": split, "binarize": binarize, "step": step}

@@ -4,12 +4,14 @@ import dataclasses
 import datetime
 import json
 import math
+import os
 import pathlib
 import sys
 import time
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.image import metadata as image_metadata
 from tqdm import tqdm
 
@@ -40,6 +42,25 @@ def write_gif(tag: str, gif: bytes, frames: np.ndarray, step: int) -> None:
                          display_name=tag, description=""))
 
 
+def keep_events(path: pathlib.Path, last_step: int) -> None:
+    """Removes from a file of TensorBoard what lies after a step, or was cut short."""
+    kept, whole = [], True
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            if event_pb2.Event.FromString(record).step <= last_step:
+                kept.append(record)
+            else:
+                whole = False
+    except tf.errors.DataLossError:
+        whole = False
+    if not whole:
+        partial = f"{path}.partial"
+        with tf.io.TFRecordWriter(partial) as writer:
+            for record in kept:
+                writer.write(record)
+        os.replace(partial, path)
+
+
 class Log:
     """Everything a run writes except checkpoints; a context manager.
 
@@ -47,7 +68,7 @@ class Log:
       workdir: the run's folder.
       trainer: trainer.Trainer.
       eval_images: `data.Images` to show and count.
-      changed: names of training settings that differ from those of the run so far.
+      changed: which settings differ from those of the run so far, as text.
     """
 
     def __init__(self, workdir, trainer, eval_images: Images, changed=()):
@@ -57,6 +78,7 @@ class Log:
         self.shown = (shown.binarized() if binarize else shown).floats()  # [16, H, W, C]
         self.changed = changed
         self.writers = {}
+        self.unheard = False  # whether the reader of the terminal's lines has gone
         self.profiling = False
 
     def __enter__(self):
@@ -64,13 +86,15 @@ class Log:
         # what a killed run logged after its last checkpoint will come again
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+        for path in (self.workdir / "events").glob("*/events.out.tfevents.*"):
+            keep_events(path, step)
         self.first_step, self.began = step, time.perf_counter()
         self.bar = tqdm(total=config.train_steps, initial=step, unit=" steps", file=sys.stdout,
                         dynamic_ncols=True, disable=None)  # None: only on a terminal
         if step:
             self.say(f"Resuming {self.workdir} at step {step}")
         if self.changed:
-            self.say(f"Settings changed since: {', '.join(self.changed)}")
+            self.say(f"Settings changed: {', '.join(self.changed)}")
         with self._writer("train").as_default(step):
             settings = config_to_dict(self.trainer.model.config, config)
             tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
@@ -106,10 +130,14 @@ class Log:
 
     def say(self, text: str) -> None:
         """Prints a line that stays, above the progress bar where there is one."""
-        if self.bar.disable:
-            print(text, flush=True)
-        else:
-            self.bar.write(text, file=sys.stdout)
+        try:
+            if self.bar.disable:
+                print(text, flush=True)
+            else:
+                self.bar.write(text, file=sys.stdout)
+        except BrokenPipeError:  # nobody reads on, as in `train.py ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.unheard = True
 
     def write(self, split: str, step: int, values: dict) -> None:
         """Writes a line of metrics to metrics.jsonl, TensorBoard and the terminal.

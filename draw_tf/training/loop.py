@@ -1,7 +1,6 @@
 """Training: the loop around `Trainer` that logs, evaluates, draws, saves, stops and resumes."""
 
 import contextlib
-import os
 import signal
 import tempfile
 import threading
@@ -11,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf import data
+from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import DRAWConfig, TrainConfig
-from draw_tf.errors import ConfigError, TrainingError
+from draw_tf.errors import ConfigError, TrainingError, WorkdirError, why
 from draw_tf.models import losses
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
@@ -52,7 +52,7 @@ def _home(workdir, strategy):
 
 @contextlib.contextmanager
 def stop_requests():
-    """Turns Ctrl-C and SIGTERM into a flag: yields a function that says whether one came.
+    """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
 
     Python sees the signal when TensorFlow returns, which may take until a compilation has ended.
     A second signal does what it did before, for those who do not want to wait.
@@ -68,7 +68,10 @@ def stop_requests():
         restore()
 
     if threading.current_thread() is threading.main_thread():  # others can set no handler
-        for number in (signal.SIGINT, signal.SIGTERM):
+        hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+        for number in (signal.SIGINT, signal.SIGTERM, *hangup):
+            if number in hangup and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # under nohup a run outlives its terminal
             before[number] = signal.signal(number, receive)
     try:
         yield lambda: bool(received)
@@ -118,28 +121,38 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
                           f"got {model_config.image_shape}")
     strategy = strategy or make_strategy(config.distribute)
     data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
-    with _home(workdir, strategy) as home:
-        changed = workdirs.prepare_workdir(home, model_config, config)
+    with _home(workdir, strategy) as home, workdirs.locked(home), _one_sentence(workdir):
+        changed = workdirs.changed_settings(home, model_config, config)
         trainer = Trainer(model_config, config, strategy)
-        path = workdirs.latest(workdir)
-        if path:
-            trainer.restore(path)
-        else:
+        if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
-        manager = tf.train.CheckpointManager(
-            trainer.checkpoint(), os.path.join(home, workdirs.FOLDER), max_to_keep=2,
-            step_counter=trainer.step)
-        log = Log(home, trainer, eval_images, changed)
-        with stop_requests() as stopping, log:
-            loop = _Loop(trainer, manager, log, train_images, eval_images, profile_steps)
-            return loop.run(stopping)
+        trainer.check_workers()
+        workdirs.write_settings(home, model_config, config)
+        with Log(home, trainer, eval_images, changed) as log, stop_requests() as stopping:
+            return _Loop(trainer, home, log, train_images, eval_images, profile_steps).run(stopping)
+
+
+@contextlib.contextmanager
+def _one_sentence(workdir):
+    """Turns what happens to a disk or to another worker into an error of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkdirError(f"--workdir={workdir} cannot be written: {why(error)}") from error
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+            tf.errors.DeadlineExceededError) as error:
+        raise TrainingError("another worker has gone: start all of them again with the same "
+                            "commands, and they go on from the last checkpoint") from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError("there is too little memory or disk space: "
+                            + str(error).strip().splitlines()[0]) from error
 
 
 class _Loop:
     """Trains, and at round numbers of steps logs, evaluates, draws and saves."""
 
-    def __init__(self, trainer, manager, log, train_images, eval_images, profile_steps):
-        self.trainer, self.manager, self.log = trainer, manager, log
+    def __init__(self, trainer, home, log, train_images, eval_images, profile_steps):
+        self.trainer, self.home, self.log = trainer, home, log
         self.config = trainer.config
         self.batches = _training_batches(trainer, train_images)
         self.held_out = data.eval_dataset(eval_images, self.config.batch_size,
@@ -188,14 +201,17 @@ class _Loop:
                 self._tick(started)
                 self._events()
                 started = time.perf_counter()
-            stopped = trainer.agree(stopping())
+            stopped = trainer.agree(stopping() or self.log.unheard)
         self._tick(started)
         if self.step < config.train_steps:
-            self.manager.save(self.step)
+            self._save()
         if self.drawn is None or self.drawn[0] != self.step:
             self._draw()
         self.log.ended(*self.drawn)
         return self.report
+
+    def _save(self):
+        saves.save(self.trainer.checkpoint(), self.home, self.step)
 
     def _draw(self):
         self.drawn = self.step, self.log.pictures(self.step)
@@ -219,12 +235,12 @@ class _Loop:
         if self._due(config.image_every):
             self._draw()
         if self._due(config.save_every):
-            self.manager.save(self.step)
+            self._save()
 
     def _log_line(self):
         row = int(self.trainer.skipped_in_a_row)
         if row >= PATIENCE:
-            kept = self.manager.latest_checkpoint or "none was saved yet"
+            kept = saves.latest(self.home) or "none was saved yet"
             raise TrainingError(
                 f"the gradients of the last {row} steps up to step {self.step} were not finite: "
                 f"try a lower --learning_rate or --clip_norm (last good checkpoint: {kept})")

@@ -10,11 +10,12 @@ import functools
 import keras
 import tensorflow as tf
 
+from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.checkpoints.weights import assign_weights, named_weights
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.data import Images
-from draw_tf.errors import ConfigError
+from draw_tf.errors import ConfigError, TrainingError
 from draw_tf.models import losses
 from draw_tf.models.draw import DRAW
 from draw_tf.models.start import start_from_data
@@ -83,18 +84,25 @@ class Trainer:
                 raise ConfigError(f"start={start} does not fit this model: {error}") from error
         self.evaluated.set_weights(self.model.get_weights())
 
-    def checkpoint(self, average: bool = True) -> tf.train.Checkpoint:
-        """What a checkpoint holds; without `average`, that of a run that takes none."""
-        parts = {"average": self.evaluated} if self.config.average_decay and average else {}
+    def checkpoint(self) -> tf.train.Checkpoint:
+        """What a checkpoint of this run holds."""
+        parts = {"average": self.evaluated} if self.config.average_decay else {}
         return tf.train.Checkpoint(step=self.step, seconds=self.seconds, model=self.model,
                                    optimizer=self.optimizer, **parts)
 
     def restore(self, path: str) -> None:
         """Goes on from the checkpoint at `path`; raises WorkdirError where it cannot be read."""
-        average = workdirs.holds(path, "average")
-        workdirs.restore(self.checkpoint(average), path)
-        if self.config.average_decay and not average:  # it starts here
-            self.evaluated.set_weights(self.model.get_weights())
+        saves.restore(self.checkpoint(), path)
+
+    def check_workers(self) -> None:
+        """Raises TrainingError unless all processes that train together are at the same step."""
+        if self.config.distribute == "multi_worker":
+            step = tf.cast(self.step, tf.float64)  # []
+            mean, mean_square = (self._sum(x) / self.replicas for x in (step, step**2))  # []
+            if mean**2 != mean_square:
+                raise TrainingError(
+                    f"the workers would start at different steps (this one at {int(step)}): give "
+                    "all of them the same --workdir, in a folder that they share")
 
     # ------------------------------------------------------------ one update
 

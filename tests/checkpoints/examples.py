@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from draw_tf import checkpoints
+from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import TrainConfig, config_to_dict
 from draw_tf.errors import WorkdirError
@@ -50,14 +50,13 @@ def save_step(workdir, trainer, step, seed=None):
     if trainer.evaluated is not trainer.model:
         checkpoints.assign_weights(trainer.evaluated, some_weights(seed + 1))
     trainer.step.assign(step)
-    folder = str(workdir / workdirs.FOLDER)
-    tf.train.CheckpointManager(trainer.checkpoint(), folder, max_to_keep=2).save(step)
+    saves.save(trainer.checkpoint(), workdir, step)
     return numbers(trainer.model)
 
 
 def save_run(workdir):
     """Makes a run of two checkpoints; returns the weights of each by step."""
-    checkpoints.prepare_workdir(workdir, CONFIG, QUIET)
+    checkpoints.write_settings(workdir, CONFIG, QUIET)
     trainer = Trainer(CONFIG, QUIET)
     return {step: save_step(workdir, trainer, step, seed=step) for step in (90, 100)}
 

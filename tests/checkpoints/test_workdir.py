@@ -4,19 +4,19 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import sys
 
 import pytest
 
 from draw_tf import checkpoints
+from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.config import TrainConfig, config_to_dict
-from draw_tf.files import write_json
+from draw_tf.config import TrainConfig
 from draw_tf.training.trainer import Trainer
 from tests.checkpoints.examples import (
     CONFIG,
     QUIET,
     assert_same,
-    cut_short,
     numbers,
     save_npz,
     save_run,
@@ -40,7 +40,7 @@ def run(saved, tmp_path):
     return shutil.copytree(saved[0], tmp_path / "copy")
 
 
-# ---------------------------------------------------------------- checkpoints
+# ---------------------------------------------------------------- trained models
 
 
 def test_every_weight_of_the_newest_checkpoint_is_loaded(saved):
@@ -50,81 +50,50 @@ def test_every_weight_of_the_newest_checkpoint_is_loaded(saved):
     assert_same(model, weights[100])
 
 
-def test_a_run_may_move_and_lose_its_newest_checkpoint(run, saved):
-    for path in (run / workdirs.FOLDER).glob("ckpt-100*"):
-        path.unlink()
-    model, step = checkpoints.load_with_step(run)
-    assert step == 90
-    assert_same(model, saved[1][90])
-
-
-@pytest.mark.parametrize("ending", ["data-00000-of-00001", "index"])
-@pytest.mark.parametrize("share", [0, 0.5, 0.99])
-def test_a_checkpoint_cut_short_is_reported(run, ending, share):
-    cut_short(run / workdirs.FOLDER / f"ckpt-100.{ending}", share)
-    message = sentence(checkpoints.load, run)
-    assert "ckpt-100 cannot be read, being cut short" in message
-    message = sentence(Trainer(CONFIG, QUIET).restore, workdirs.latest(run))
-    assert "ckpt-100 cannot be read, being cut short" in message
-
-
-@pytest.mark.parametrize("fields, reason", [
-    (dict(hidden_size=13), "shape"), (dict(equations="article"), ""),
-    (dict(read_attention=False), "shape")])
-def test_a_checkpoint_of_another_model_is_reported(run, fields, reason):
-    other = dataclasses.replace(CONFIG, **fields)
-    write_json(run / workdirs.CONFIG, config_to_dict(other, QUIET))
-    if reason:
-        message = sentence(checkpoints.load, run)
-        assert "of another model" in message and reason in message
-    # and the other way around: the checkpoint lacks what the model has
-    save_step(run, Trainer(other, QUIET), 200)
-    write_json(run / workdirs.CONFIG, config_to_dict(CONFIG, QUIET))
-    assert "of another model" in sentence(checkpoints.load, run)
-
-
 def test_averaged_weights_are_the_ones_loaded(tmp_path):
-    checkpoints.prepare_workdir(tmp_path, CONFIG, AVERAGING)
+    checkpoints.write_settings(tmp_path, CONFIG, AVERAGING)
     trainer = Trainer(CONFIG, AVERAGING)
     now = save_step(tmp_path, trainer, 10, seed=1)
     average = numbers(trainer.evaluated)
     assert_same(checkpoints.load(tmp_path), average)
     again = Trainer(CONFIG, AVERAGING)
-    again.restore(workdirs.latest(tmp_path))
+    again.restore(saves.latest(tmp_path))
     assert_same(again.model, now)
     assert_same(again.evaluated, average)
     assert int(again.step) == 10
 
 
-def test_an_average_may_begin_in_a_resumed_run(run, saved):
-    assert checkpoints.prepare_workdir(run, CONFIG, AVERAGING) == ["average_decay"]
-    assert_same(checkpoints.load(run), saved[1][100])  # there is none yet
-    trainer = Trainer(CONFIG, AVERAGING)
-    trainer.restore(workdirs.latest(run))
-    assert_same(trainer.model, saved[1][100])
-    assert_same(trainer.evaluated, saved[1][100])
-
-
 def test_a_run_without_a_checkpoint_is_reported(tmp_path):
-    checkpoints.prepare_workdir(tmp_path, CONFIG, QUIET)
+    checkpoints.write_settings(tmp_path, CONFIG, QUIET)
     assert "holds no checkpoint yet" in sentence(checkpoints.load, tmp_path)
 
 
 # ---------------------------------------------------------------- settings
 
 
-def test_a_run_of_another_architecture_is_refused_and_kept(run):
+@pytest.mark.parametrize("model, train, message", [
+    (dict(glimpses=3), {}, "glimpses=2, not 3"),
+    ({}, dict(dataset="mnist"), "dataset=digits, not mnist"),
+    ({}, dict(binarize="static"), "binarize=none, not static"),
+    ({}, dict(average_decay=0.9), "average_decay=0.0, not 0.9"),
+])
+def test_settings_that_cannot_change_are_refused(run, model, train, message):
     before = (run / workdirs.CONFIG).read_bytes()
-    other = dataclasses.replace(CONFIG, glimpses=3)
-    assert "glimpses=2, not 3" in sentence(checkpoints.prepare_workdir, run, other, QUIET)
+    assert message in sentence(workdirs.changed_settings, run, dataclasses.replace(CONFIG, **model),
+                               dataclasses.replace(QUIET, **train))
     assert (run / workdirs.CONFIG).read_bytes() == before
 
 
-def test_training_settings_may_change(run):
-    assert checkpoints.prepare_workdir(run, CONFIG, QUIET) == []
+def test_other_settings_may_change_and_are_named_with_both_values(run):
+    assert workdirs.changed_settings(run, CONFIG, QUIET) == []
     new = TrainConfig(jit_compile=False, train_steps=7, learning_rate=0.5)
-    assert checkpoints.prepare_workdir(run, CONFIG, new) == ["train_steps", "learning_rate"]
-    assert checkpoints.read_config(run) == (CONFIG, new)
+    assert workdirs.changed_settings(run, CONFIG, new) == [
+        "train_steps 10000 -> 7", "learning_rate 0.001 -> 0.5"]
+
+
+def test_settings_are_written(tmp_path):
+    checkpoints.write_settings(tmp_path / "new", CONFIG, QUIET)
+    assert checkpoints.read_config(tmp_path / "new") == (CONFIG, QUIET)
 
 
 def test_a_run_of_an_older_version_goes_on(run, saved):
@@ -132,25 +101,58 @@ def test_a_run_of_an_older_version_goes_on(run, saved):
     content["train"].update(jit_compile="false", unroll="auto", warmup_steps=0)
     (run / workdirs.CONFIG).write_text(json.dumps(content))
     assert_same(checkpoints.load(run), saved[1][100])
-    assert checkpoints.prepare_workdir(run, CONFIG, QUIET) == []
+    assert workdirs.changed_settings(run, CONFIG, QUIET) == []
+
+
+def lock(workdir):
+    with workdirs.locked(workdir):
+        pass
 
 
 def test_a_workdir_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").touch()
     for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
-        message = sentence(checkpoints.prepare_workdir, workdir, CONFIG, QUIET)
-        assert f"--workdir={workdir} cannot be written: {tmp_path / 'file'} is a file" in message
+        for call in (lock, lambda path: checkpoints.write_settings(path, CONFIG, QUIET)):
+            message = sentence(call, workdir)
+            assert f"--workdir={workdir} cannot be written: {tmp_path / 'file'} is" in message
         assert f"--workdir={workdir} is neither a folder" in sentence(checkpoints.load, workdir)
+
+
+@pytest.mark.parametrize("name", ["runs/exp*", "lr[1e-3]", "what?", "a\\b", ""])
+def test_names_that_are_patterns_are_refused(name):
+    for call in (lambda: workdirs.changed_settings(name, CONFIG, QUIET),
+                 lambda: checkpoints.load(name)):
+        assert sentence(call).startswith("--workdir")
+
+
+def test_weights_alone_are_not_trained_over(tmp_path):
+    save_npz(tmp_path)
+    message = sentence(workdirs.changed_settings, tmp_path, CONFIG, QUIET)
+    assert "holds weights.npz" in message
+
+
+def test_a_workdir_is_locked_until_the_block_ends(tmp_path):
+    pytest.importorskip("fcntl")
+    with workdirs.locked(tmp_path):
+        assert "in use by another training" in sentence(lock, tmp_path)
+    lock(tmp_path)
+
+
+def test_without_fcntl_nothing_is_locked(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with workdirs.locked(tmp_path):
+        lock(tmp_path)
 
 
 @pytest.mark.parametrize("content", [
     b"", b"{", b"[1]", b'{"model": {}}', b'{"model": null, "train": {}}', b"\x00", b"\xff\xfe\x00",
     b'{"model": {"glimpses": 0}, "train": {}}', b'{"model": {"glances": 3}, "train": {}}',
+    b'{"model": {"hidden_size": 1000000000}, "train": {}}', b"[" * 100_000,
     b'{"model": {}, "train": {"unroll": "all"}}', b'{"model": {}, "train": {"seed": NaN}}'])
 def test_garbled_settings_are_reported(run, content):
     (run / workdirs.CONFIG).write_bytes(content)
     assert "config.json cannot be used: " in sentence(checkpoints.load, run)
-    message = sentence(checkpoints.prepare_workdir, run, CONFIG, QUIET)
+    message = sentence(workdirs.changed_settings, run, CONFIG, QUIET)
     assert "config.json cannot be used: " in message
 
 
@@ -161,11 +163,13 @@ def test_a_folder_without_settings_is_reported(tmp_path):
 # ---------------------------------------------------------------- metrics
 
 
-def test_metrics_are_read_without_a_line_cut_short(tmp_path):
+def test_metrics_are_read_without_lines_that_are_none(tmp_path):
     assert checkpoints.read_metrics(tmp_path) == []
     lines = [{"step": 1, "split": "train"}, {"step": 2, "split": "test"}]
     (tmp_path / workdirs.METRICS).write_text(
-        "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "spl')
+        '12\n{}\n[1]\n"\n' + "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "s')
+    with open(tmp_path / workdirs.METRICS, "ab") as file:
+        file.write(b"\n\xff\xfe\n")
     assert checkpoints.read_metrics(tmp_path) == lines
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf import data, training
-from draw_tf.checkpoints import workdir as workdirs
+from draw_tf.checkpoints import saves
 from draw_tf.config import DRAWConfig, TrainConfig
 
 MODEL = DRAWConfig(image_shape=(8, 6, 1), glimpses=2, hidden_size=8, latent_size=2, read_size=2,
@@ -55,7 +55,7 @@ def run(workdir, model=MODEL, **changes):
 
 def saved_arrays(workdir):
     """Every number in a run's newest checkpoint but the time it took."""
-    reader = tf.train.load_checkpoint(workdirs.latest(workdir))
+    reader = tf.train.load_checkpoint(saves.latest(workdir))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
             if not name.startswith(("seconds", "save_counter", "_CHECKPOINTABLE"))}
 

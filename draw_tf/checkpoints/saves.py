@@ -1,0 +1,127 @@
+"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import sys
+
+import tensorflow as tf
+
+from draw_tf.errors import WorkdirError
+
+FOLDER = "checkpoints"
+KEPT = 2  # checkpoints of a run
+
+
+def saved_steps(workdir) -> list[int]:
+    """The steps of a run's checkpoints, the newest first."""
+    names = (path.name for path in (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index"))
+    matches = (re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names)
+    return sorted((int(match[1]) for match in matches if match), reverse=True)
+
+
+def prefix(workdir, step: int) -> str:
+    """The path of a checkpoint without its endings, as TensorFlow names it."""
+    return str(pathlib.Path(workdir) / FOLDER / f"ckpt-{step}")
+
+
+def latest(workdir) -> str | None:
+    """The `prefix` of a run's newest checkpoint, or None."""
+    steps = saved_steps(workdir)
+    return prefix(workdir, steps[0]) if steps else None
+
+
+def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
+    """Writes a checkpoint, then removes all but the newest `KEPT` up to `step`.
+
+    Raises:
+      WorkdirError: it cannot be written; nothing of it is left, and the others are kept.
+    """
+    folder = pathlib.Path(workdir) / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        checkpoint.write(prefix(workdir, step))
+    except (OSError, tf.errors.OpError) as error:
+        kept = [other for other in saved_steps(workdir) if other != step]
+        with contextlib.suppress(OSError):
+            _remove_others(folder, kept)
+        raise WorkdirError(f"the checkpoint {prefix(workdir, step)} cannot be written: "
+                           f"{_reason(error)}") from error
+    kept = [other for other in saved_steps(workdir) if other <= step][:KEPT]
+    _remove_others(folder, kept)
+    # TensorFlow's own note of what there is
+    tf.compat.v1.train.update_checkpoint_state(
+        str(folder), f"ckpt-{step}", [f"ckpt-{other}" for other in reversed(kept)])
+
+
+def _remove_others(folder, kept):
+    """Removes what belongs to checkpoints of other steps than `kept`, half-written ones too."""
+    for path in folder.glob("ckpt-*"):
+        match = re.match(r"ckpt-(\d+)(\.|_temp)", path.name)
+        if match and int(match[1]) not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _reason(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Turns what TensorFlow raises over a bad checkpoint into a WorkdirError of one sentence."""
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, AssertionError, IndexError, SystemError) as error:
+        reason = "it lacks a part" if isinstance(error, AssertionError) else _reason(error)
+        raise WorkdirError(f"the checkpoint {path} cannot be read, because it is damaged or of "
+                           f"another model ({reason})") from error
+
+
+def holds(path: str, part: str) -> bool:
+    """Whether a checkpoint holds a part of this name, such as "average".
+
+    Raises:
+      WorkdirError: it is damaged.
+    """
+    with _reading(path):
+        return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
+
+
+def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+    """Reads the checkpoint at `path` into the objects of a tf.train.Checkpoint.
+
+    Raises:
+      WorkdirError: it is damaged, or lacks one of the objects.
+    """
+    with _reading(path):
+        checkpoint.read(path).expect_partial().assert_existing_objects_matched()
+
+
+def restore_newest(workdir, restore_from) -> bool:
+    """Goes back to the newest checkpoint that is whole; reports those that are not.
+
+    Args:
+      workdir: the run's folder.
+      restore_from: a function of a checkpoint's prefix that raises WorkdirError where it cannot
+        be read.
+
+    Returns:
+      Whether there is any checkpoint.
+
+    Raises:
+      WorkdirError: there are some, and none can be read.
+    """
+    failure = None
+    for step in saved_steps(workdir):
+        try:
+            restore_from(prefix(workdir, step))
+        except WorkdirError as error:
+            failure = failure or error
+            continue
+        if failure:
+            print(f"{failure}: going back to step {step}", file=sys.stderr, flush=True)
+        return True
+    if failure:
+        raise failure
+    return False
