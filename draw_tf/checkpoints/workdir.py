@@ -11,7 +11,7 @@ import pathlib
 import tensorflow as tf
 
 from draw_tf.checkpoints import saves
-from draw_tf.checkpoints.weights import load_weights
+from draw_tf.checkpoints.weights import assign_weights, read_weights
 from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_json
@@ -176,9 +176,12 @@ def load_with_step(workdir) -> tuple[DRAW, int | None]:
     """`load`, and the training step of the weights (None where it is not known)."""
     workdir = resolve(workdir)
     model_config, _ = read_config(workdir)
-    model = DRAW(model_config)
     if (workdir / WEIGHTS).exists():
-        return model, load_weights(model, workdir / WEIGHTS)
+        weights, step = read_weights(workdir / WEIGHTS, model_config)
+        model = DRAW(model_config)
+        assign_weights(model, weights)
+        return model, step
+    model = DRAW(model_config)
     step = tf.Variable(0, dtype=tf.int64)
 
     def restore_from(path):

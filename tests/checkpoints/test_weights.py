@@ -1,12 +1,22 @@
 """Weights by name, written to a file and read again."""
 
+import dataclasses
+import io
+import re
+import zipfile
+
 import numpy as np
 import pytest
 
 from draw_tf import DRAW, checkpoints
+from draw_tf.checkpoints import workdir as workdirs
+from draw_tf.checkpoints.weights import weight_shapes
 from draw_tf.checkpoints.workdir import WEIGHTS
+from draw_tf.config import config_to_dict
+from draw_tf.files import write_json
 from tests.checkpoints.examples import (
     CONFIG,
+    QUIET,
     assert_same,
     cut_short,
     numbers,
@@ -24,6 +34,8 @@ def test_every_weight_has_a_name_of_its_own(fields):
     named = checkpoints.named_weights(model)
     assert {id(variable) for variable in named.values()} == {id(w) for w in model.weights}
     assert len(named) == len(model.weights)
+    assert weight_shapes(model.config) == {
+        name: tuple(variable.shape) for name, variable in named.items()}
     windows = {name.partition("/")[0] for name in named} & {"read", "write"}
     assert windows == {scope for scope in ("read", "write")
                        if getattr(model.config, f"{scope}_attention")}
@@ -72,6 +84,23 @@ def save_something_else(path):
         np.save(file, np.zeros(3))
 
 
+def resave(path, **changes):
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, **changes})
+
+
+def longer_than_its_shape(path):
+    """A member that unpacks to far more than its header says."""
+    with np.load(path) as arrays:
+        arrays = dict(arrays)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array)
+            archive.writestr(f"{name}.npy", buffer.getvalue() + bytes(
+                10_000_000 if name == "mu/bias" else 0))
+
+
 def damage_the_middle(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 255
@@ -84,8 +113,20 @@ def damage_the_middle(path):
     lambda path: path.write_bytes(b"these are no weights"),
     lambda path: np.savez(path, **{"mu/kernel": np.array([{}], dtype=object)}),
     lambda path: np.savez(path, **{"mu/kernel": np.zeros(3)}),
-    save_something_else, damage_the_middle])
+    lambda path: resave(path, **{"mu/bias": np.full(3, np.nan, np.float32)}),
+    lambda path: resave(path, **{"mu/bias": np.full(3, np.inf, np.float32)}),
+    lambda path: resave(path, **{"mu/bias": np.zeros(3, complex)}),
+    lambda path: resave(path, step=np.float32(5)), lambda path: resave(path, step=np.arange(3)),
+    longer_than_its_shape, save_something_else, damage_the_middle])
 def test_damaged_weights_are_reported(tmp_path, spoil):
     save_npz(tmp_path)
     spoil(tmp_path / WEIGHTS)
-    assert "weights.npz cannot be read: " in sentence(checkpoints.load, tmp_path)
+    assert re.search("weights.npz cannot be (read|used): ", sentence(checkpoints.load, tmp_path))
+
+
+def test_a_file_is_checked_before_a_model_is_built(tmp_path, monkeypatch):
+    save_npz(tmp_path)
+    monkeypatch.setattr(workdirs, "DRAW", lambda *_: pytest.fail("a model was built"))
+    large = dataclasses.replace(CONFIG, hidden_size=2**14 - 1)
+    write_json(tmp_path / workdirs.CONFIG, config_to_dict(large, QUIET))
+    assert "weights" in sentence(checkpoints.load, tmp_path)
