@@ -32,7 +32,7 @@ def shelf(tmp_path, monkeypatch):
 def images(monkeypatch):
     """What every data set holds."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 9, 1), np.uint8)
-    monkeypatch.setattr(data, "load", lambda name, split, data_dir: data.Images(
+    monkeypatch.setattr(data, "load", lambda name, split, *_: data.Images(
         pixels, 255, name, split))
 
 
