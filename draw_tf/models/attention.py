@@ -15,6 +15,7 @@ import tensorflow as tf
 # A row of filter weights that sums to less is divided by this instead: its filter lies far off the
 # image, or is so narrow that it falls between two pixels.
 MINIMUM_SUM = 1e-8
+LARGEST_LOG = 20  # of sigma2 and delta~, either way
 
 
 class Window(NamedTuple):
@@ -53,6 +54,9 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
       gx, gy, sigma2, delta, gamma: [N, 1] each; gx, gy and delta in pixels.
     """
     gx_, gy_, log_sigma2, log_delta, log_gamma = tf.split(params, 5, axis=1)  # [N, 1] each
+    # so far out that filters no longer change, but their gradients would be 0 times infinity
+    log_sigma2, log_delta = (tf.clip_by_value(x, -LARGEST_LOG, LARGEST_LOG)
+                             for x in (log_sigma2, log_delta))  # [N, 1] each
     gx = (width + 1) / 2 * (gx_ + 1)  # [N, 1]
     gy = (height + 1) / 2 * (gy_ + 1)  # [N, 1]
     widest = (max(height, width) - 1) / max(size - 1, 1)

@@ -154,6 +154,23 @@ def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
     return sheet
 
 
+def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
+    """A bar chart without axes, scaled to its largest value.
+
+    Args:
+      values: [T], at least 0.
+      height, width: in screen pixels; a bar is at least one wide.
+
+    Returns:
+      A picture, uint8 [height, T * (width // T), 3].
+    """
+    side = max(1, width // len(values))
+    tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
+    drawn = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, side)  # [height, width]
+    drawn[:, side - 1::side] &= side < 3  # a gap between bars
+    return np.where(drawn[..., np.newaxis], np.uint8((70, 110, 180)), np.uint8(255))
+
+
 def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
     """Finds the training image nearest to each sample by L2 distance.
 

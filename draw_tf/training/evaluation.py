@@ -134,7 +134,7 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     if tuple(images.shape) != model.config.image_shape:
         raise ConfigError(f"the images of {images} have shape {tuple(images.shape)}, and the "
                           f"model's have {model.config.image_shape}")
-    dataset = data.eval_dataset(images, batch_size, binarize)
+    dataset = data.eval_dataset(images, min(batch_size, len(images)), binarize)
     evaluator = Evaluator(model, jit_compile)
     means = evaluator.means(watch(dataset), noise_samples)  # [M, 1 + T]
     bounds = means.sum(axis=1)  # [M]

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.image import metadata as image_metadata
 from tqdm import tqdm
 
@@ -98,6 +99,9 @@ class Log:
         with self._writer("train").as_default(step):
             settings = config_to_dict(self.trainer.model.config, config)
             tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
+            hparams.hparams({name: value if isinstance(value, (bool, int, float, str))
+                             else str(value) for part in settings.values()
+                             for name, value in part.items()})
             if not step:
                 self._graph()
         return self
@@ -187,6 +191,8 @@ class Log:
             across = math.gcd(len(self.shown), 4)  # pairs in a row
             pairs = [images[k::across] for k in range(across) for images in (self.shown, redrawn)]
             tf.summary.image("reconstructions", tiles.side_by_side(pairs)[None])
+            kl_nats = tf.reduce_mean(trace.kl_nats, axis=1)  # [T]
+            tf.summary.image("kl_step_nats", tiles.bars(kl_nats.numpy())[None])
             samples = tiles.grid(tiles.enlarge(tiles.to_uint8(drawn), 2))
             tf.summary.image("samples", samples[None])
             for tag, steps in (("reconstructions", trace), ("samples", generation)):

@@ -254,3 +254,13 @@ def test_png_is_exact():
 def test_png_of_anything_but_a_picture_is_refused(picture):
     with pytest.raises(ValueError, match=r"picture must be uint8 \[h, w, 3\]"):
         tiles.encode_png(picture)
+
+
+def test_bars_are_as_tall_as_their_values():
+    picture = tiles.bars(np.array([1.0, 4.0, 0.0, 2.0]), height=8, width=40)
+    assert picture.shape == (8, 40, 3) and picture.dtype == np.uint8
+    inked = (picture != 255).any(axis=-1)  # [8, 40]
+    np.testing.assert_array_equal(inked[:, [0, 10, 20, 30]].sum(axis=0), [2, 8, 0, 4])
+    assert inked[-1, 0] and not inked[0, 0]  # they stand on the ground
+    assert not inked[:, 9].any()
+    assert tiles.bars(np.zeros(3)).min() == 255

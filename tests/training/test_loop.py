@@ -59,7 +59,7 @@ def test_tensorboard_events_have_the_tags_that_the_readme_names(finished):
     scalars = set(tags["tensors"])
     assert terms | steps | {"gradient_norm", "learning_rate", "skipped_updates"} <= scalars
     assert {"reconstructions", "samples", "strokes/samples", "strokes/reconstructions",
-            "config"} <= scalars
+            "config", "kl_step_nats", "_hparams_/session_start_info"} <= scalars
     assert {f"{scope}/{name}" for scope in ("read", "write")
             for name in ("gx", "gy", "delta", "sigma2", "gamma")} <= scalars
     assert tags["graph"]
