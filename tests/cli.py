@@ -5,11 +5,12 @@ import runpy
 import sys
 from unittest import mock
 
-from absl import flags
+from absl import app, flags
 
 from draw_tf import commands
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+app.define_help_flags()  # once per process: they stay when a command's flags go
 
 
 def _run(run, name, arguments):

@@ -57,6 +57,12 @@ def test_every_flagfile_that_ships_is_taken(path):
                         for field in dataclasses.fields(config_class) if field.name in parsed})
 
 
+def test_help_lists_the_settings(capsys):
+    assert run_script("train.py", "--help") == 1  # absl's way
+    printed = capsys.readouterr().out
+    assert all(f"--{name}: " in printed for name in ("workdir", "glimpses", "batch_size"))
+
+
 def test_train_leaves_a_run(tiny_run):
     names = {path.name for path in tiny_run.iterdir() if not path.name.startswith(".")}
     assert names == {"config.json", "checkpoints", "events", "metrics.jsonl", "strokes-0.gif",
