@@ -35,7 +35,7 @@ def images_to_redraw(model, workdir, seed) -> np.ndarray:
     """`--num` test images, [num, H, W, C] in [0, 1], binarized as the run's were."""
     _, train_config = checkpoints.read_config(checkpoints.resolve(workdir))
     name = FLAGS.dataset or train_config.dataset
-    images = data.load(name, "test", FLAGS.data_dir)
+    images = data.load(name, "test", FLAGS.data_dir, model.config.image_shape)
     if images.shape != model.config.image_shape:
         raise ConfigError(f"dataset {name} has images of {images.shape}, and the model draws "
                           f"{model.config.image_shape}")

@@ -17,6 +17,7 @@ setup(
         "imageio>=2.31",
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
         "numpy>=1.26",
+        "pillow>=10.1",
         "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",

@@ -7,10 +7,12 @@ made from these declarations.
 
 import dataclasses
 import math
+from typing import ClassVar
 
 from draw_tf.errors import ConfigError
 
 BINARIZE = ("none", "static", "dynamic")
+LIKELIHOODS = ("bernoulli", "gaussian")
 # What the settings of older runs and flagfiles are now.
 _OLD_VALUES = {"jit_compile": {"auto": True, "true": True, "false": False},
                "unroll": {"auto": 0}}
@@ -18,11 +20,14 @@ _OLD_FIELDS = {"train": {"warmup_steps"}}
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
-def _field(default, help_text, choices=None, at_least=None, above=None, below=None):
-    """A field with its range: at_least <= value, above < value < below, or one of `choices`."""
+def _field(default, help_text, choices=None, at_least=None, above=None, below=None, fixed=False):
+    """A field with its range: at_least <= value, above < value < below, or one of `choices`.
+
+    A `fixed` field of TrainConfig cannot change when a run is resumed.
+    """
     return dataclasses.field(default=default, metadata={
         "help": help_text, "choices": choices, "at_least": at_least, "above": above,
-        "below": below})
+        "below": below, "fixed": fixed})
 
 
 def _require(condition, name, value, rule):
@@ -79,22 +84,53 @@ class DRAWConfig:
                             "differ (the README has the table)", ("article", "paper"))
     shared_noise: bool = _field(False, "reuse the first step's noise at every step, as the "
                                 "listing does by mistake; such a model cannot generate")
+    likelihood: str = _field("bernoulli", "of the pixels, given the canvas: bernoulli, where an "
+                             "intensity is a probability of ink; or gaussian, of variance 1",
+                             LIKELIHOODS)
 
     def __post_init__(self):
-        shape = self.image_shape
-        is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(
-            type(side) is int and 0 < side < 2**13 for side in shape)
-        _require(is_shape, "image_shape", shape, "three whole numbers above 0 and below 8192: "
-                 "height, width, channels")
-        object.__setattr__(self, "image_shape", tuple(shape))  # JSON gives a list
-        for field in dataclasses.fields(self)[1:]:
-            check_field(field, getattr(self, field.name))
-        side = min(shape[:2])
+        _check_model(self)
+        side = min(self.image_shape[:2])
         for scope in ("read", "write"):
             name = f"{scope}_size"
             fits = getattr(self, name) <= side or not getattr(self, f"{scope}_attention")
             _require(fits, name, getattr(self, name),
                      f"at most the image's shorter side, {side}")
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig:
+    """What the plain VAE is: one latent vector, two dense layers each way.
+
+    Raises:
+      ConfigError: a field is out of its range; the message names the field and its value.
+    """
+
+    image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
+    hidden_size: int = _field(500, "D: units of each dense layer", at_least=1, below=2**14)
+    latent_size: int = _field(50, "Z: latent variables", at_least=1, below=2**14)
+    likelihood: str = _field("bernoulli", "of the pixels; see DRAWConfig", LIKELIHOODS)
+
+    # what else is asked of a model's settings
+    glimpses: ClassVar[int] = 1
+    equations: ClassVar[str] = "paper"  # by which gradients are clipped
+    shared_noise: ClassVar[bool] = False
+    read_size: ClassVar[int] = 0
+    write_size: ClassVar[int] = 0
+
+    def __post_init__(self):
+        _check_model(self)
+
+
+def _check_model(config):
+    shape = config.image_shape
+    is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3 and all(
+        type(side) is int and 0 < side < 2**13 for side in shape)
+    _require(is_shape, "image_shape", shape, "three whole numbers above 0 and below 8192: "
+             "height, width, channels")
+    object.__setattr__(config, "image_shape", tuple(shape))  # JSON gives a list
+    for field in dataclasses.fields(config)[1:]:
+        check_field(field, getattr(config, field.name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +141,13 @@ class TrainConfig:
       ConfigError: a field is out of its range; the message names the field and its value.
     """
 
-    dataset: str = _field("digits", "what to train on; the README has the list")
+    dataset: str = _field("digits", "what to train on; the README has the list", fixed=True)
     binarize: str = _field("none", "make pixels 0 or 1: never, by one fixed draw, or by a new "
-                           "draw each time an image is seen", BINARIZE)
+                           "draw each time an image is seen", BINARIZE, fixed=True)
+    image_size: str = _field("64,64", "height,width that the pictures of --dataset=folder:PATH are "
+                             "brought to; other data sets have their own", fixed=True)
+    image_channels: int = _field(3, "1 (grey) or 3 (colour) for --dataset=folder:PATH",
+                                 at_least=1, below=4, fixed=True)
     batch_size: int = _field(64, "N: images per step, over all devices", at_least=1)
     train_steps: int = _field(10_000, "steps in all, those of resumed runs included", at_least=1)
     learning_rate: float = _field(1e-3, "Adam's rate at its highest", above=0)
@@ -120,7 +160,7 @@ class TrainConfig:
                               "equations, all together under the paper's; 0 is off", at_least=0)
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
-                                  "the average is young; 0 is off", at_least=0, below=1)
+                                  "the average is young; 0 is off", at_least=0, below=1, fixed=True)
     start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
                         "data, so that windows cover the image and the mean image is drawn")
     seed: int = _field(0, "of the initial weights, the data order and the noise", at_least=0,
@@ -142,6 +182,22 @@ class TrainConfig:
             object.__setattr__(self, name, current_value(name, getattr(self, name)))
         for field in dataclasses.fields(self):
             check_field(field, getattr(self, field.name))
+        _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
+        sides = self.image_size.split(",")
+        fits = len(sides) == 2 and all(side.isdecimal() and 0 < int(side) < 2**13
+                                       for side in sides)
+        _require(fits, "image_size", self.image_size,
+                 "height,width in pixels, each above 0 and below 8192")
+
+    @property
+    def folder_shape(self) -> tuple[int, int, int]:
+        """The shape (H, W, C) that the pictures of a folder are brought to."""
+        return (*map(int, self.image_size.split(",")), self.image_channels)
+
+
+def fixed_fields() -> list[str]:
+    """The names of the training settings that cannot change when a run is resumed."""
+    return [field.name for field in dataclasses.fields(TrainConfig) if field.metadata["fixed"]]
 
 
 def current_value(name: str, value):
@@ -153,12 +209,14 @@ def current_value(name: str, value):
     return _OLD_VALUES[name].get(value, value)
 
 
-def config_to_dict(model_config: DRAWConfig, train_config: TrainConfig) -> dict:
+def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
     """Both settings as one plain dictionary, as `config.json` holds them."""
-    return {"model": dataclasses.asdict(model_config), "train": dataclasses.asdict(train_config)}
+    kind = {"kind": "vae"} if isinstance(model_config, VAEConfig) else {}
+    return {"model": {**kind, **dataclasses.asdict(model_config)},
+            "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content) -> tuple[DRAWConfig, TrainConfig]:
+def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
     """Both settings from the dictionary of `config_to_dict`, of this version or an older one.
 
     Raises:
@@ -170,6 +228,9 @@ def config_from_dict(content) -> tuple[DRAWConfig, TrainConfig]:
             raise ConfigError(f"the configuration has no part named {part!r}")
         fields = {name: value for name, value in content[part].items()
                   if name not in _OLD_FIELDS.get(part, ())}
+        if part == "model" and fields.get("kind") == "vae":
+            del fields["kind"]
+            config_class = VAEConfig
         known = {field.name for field in dataclasses.fields(config_class)}
         unknown = sorted(set(fields) - known)
         if unknown:

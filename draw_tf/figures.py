@@ -60,7 +60,7 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
     """
     model = checkpoints.load(workdir)
     _, config = checkpoints.read_config(checkpoints.resolve(workdir))
-    images = data.load(config.dataset, "train", data_dir)
+    images = data.load(config.dataset, "train", data_dir, model.config.image_shape)
     if config.binarize != "none":
         images = images.binarized()
     samples = strokes.probabilities(model.generate(num, seed=0).canvases[-1])  # [N, H, W, C]

@@ -11,7 +11,7 @@ import tensorflow as tf
 TRAINING = 1  # the use that the noise of training is folded with
 _PHILOX = 1  # the generator's number in TensorFlow; named, so that all devices draw the same
 # Each use has a stream of its own under a key: the upper half of the generator's counter.
-ORDER, DYNAMIC, STATIC, EVALUATION = range(4)
+ORDER, DYNAMIC, STATIC, EVALUATION, COMPOSE = range(5)
 
 
 def noise_for(seed: int, use: int, number, shape) -> tf.Tensor:

@@ -42,7 +42,8 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
       seed: whole number in [0, 2**31).
       start_step: number of the first step; that many were trained before.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
-        each time an image is seen.
+        each time an image is seen. Of images that are made anew for every position of the
+        stream (`Images.make`), "static" is the same as "dynamic".
       num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
       shards: which of them this pipeline yields, one after the other for the same step; None is
         all. A worker among several gives those of its own replicas.
@@ -60,7 +61,8 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     if not shards or not set(shards) <= set(range(num_shards)):
         raise ConfigError(f"shards must be among 0..{num_shards - 1}, got {shards}")
 
-    images = _binarized(images, binarize, "static")
+    images = _binarized(images, binarize, *(() if images.make else ("static",)))
+    redraw = binarize == "dynamic" or (binarize == "static" and images.make)
     rows = batch_size // num_shards
     with tf.device("CPU:0"):  # where the input pipeline runs
         pixels = tf.constant(images.pixels)  # [M, H, W, C]
@@ -71,9 +73,13 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
         first = steps[:, tf.newaxis] * batch_size + tf.constant(shards, tf.int64) * rows
         first = tf.reshape(first, [-1])  # [CHUNK * S], position of each batch's first image
         positions = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)  # [CHUNK * S, rows]
-        indices = _shuffled(positions, len(images), seed)  # [CHUNK * S, rows]
-        batches = tf.cast(tf.gather(pixels, indices), tf.float32) / images.scale
-        if binarize == "dynamic":
+        if images.make:
+            made = images.make(seed, tf.reshape(positions, [-1]))  # [CHUNK * S * rows, H, W, C]
+            batches = tf.reshape(made, [*positions.shape, *images.shape])
+        else:
+            batches = tf.gather(pixels, _shuffled(positions, len(images), seed))
+        batches = tf.cast(batches, tf.float32) / images.scale  # [CHUNK * S, rows, H, W, C]
+        if redraw:
             draws = tf.stack([noise.uniform(seed, noise.DYNAMIC, position, rows, images.shape)
                               for position in tf.unstack(first)])  # [CHUNK * S, rows, H, W, C]
             batches = tf.cast(draws < batches, tf.float32)

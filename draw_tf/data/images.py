@@ -4,7 +4,7 @@ A data set is one entry of `_REGISTRY`, and no other file lists their names.
 """
 
 import dataclasses
-import importlib.resources
+import functools
 import zlib
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf import noise
-from draw_tf.data.tfds import read_split
+from draw_tf.data import digits, folder, tfds
 from draw_tf.errors import ConfigError
 
 
@@ -22,35 +22,42 @@ class _DataSet:
 
     Attributes:
       splits: from "train", "validation" and "test", as far as there are such, to what `read` takes.
-      read: a function of (name, entry of splits, data_dir) to pixels, uint8 [M, H, W, C].
+      read: a function of (name, entry of splits, data_dir, shape) to pixels, uint8 [M, H, W, C];
+        `shape` is (H, W, C) for images that have no shape of their own.
       scale: what a pixel is divided by to lie in [0, 1].
       binary: pixels are 0 or 1, a draw of grey images.
       part_of: data sets whose training images include this one's images.
+      compose: a function of (pixels, key, numbers) that makes endlessly many images of what was
+        read: those of these numbers, int64 [K], as uint8 [K, H, W, C].
     """
 
     splits: dict[str, str]
-    read: Callable = read_split
+    read: Callable = tfds.read_split
     scale: float = 255
     binary: bool = False
     part_of: tuple[str, ...] = ()
+    compose: Callable | None = None
 
 
-def _read_digits(name, split, data_dir):
-    path = importlib.resources.files("draw_tf.data").joinpath("digits.npz")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays[split]  # [M, 28, 28, 1]
-
-
+_TWO = {"train": "train", "test": "test"}
+_THREE = {"train": "train", "validation": "validation", "test": "test"}
 _HOLD_OUT_LAST = {"train": "train[:50000]", "validation": "train[50000:]", "test": "test"}
+_HOLD_OUT_TENTH = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}
+_PATH = ":PATH"  # what follows the name of an entry that takes a path
 _REGISTRY = {
     # from MNIST's training images; MNIST's test split has none of them
-    "digits": _DataSet({"train": "train", "test": "test"}, _read_digits,
-                       part_of=("mnist", "binarized_mnist")),
+    "digits": _DataSet(_TWO, digits.read, part_of=("mnist", "binarized_mnist")),
+    "colour_digits": _DataSet(_TWO, digits.read_colour),
+    "two_digits": _DataSet(_TWO, digits.read, compose=digits.two),
     "mnist": _DataSet(_HOLD_OUT_LAST),
     "fashion_mnist": _DataSet(_HOLD_OUT_LAST),
     # TensorFlow Datasets has 0 and 1 here, not 0 and 255
-    "binarized_mnist": _DataSet({"train": "train", "validation": "validation", "test": "test"},
-                                scale=1, binary=True),
+    "binarized_mnist": _DataSet(_THREE, scale=1, binary=True),
+    "omniglot": _DataSet(_HOLD_OUT_TENTH, functools.partial(tfds.read_split, fit=tfds.letter)),
+    "cifar10": _DataSet(_HOLD_OUT_TENTH),
+    "svhn_cropped": _DataSet(_HOLD_OUT_TENTH),
+    "celeb_a": _DataSet(_THREE, functools.partial(tfds.read_split, fit=tfds.face)),
+    f"folder{_PATH}": _DataSet(_TWO, folder.read),
 }
 
 
@@ -64,6 +71,9 @@ class Images:
         are 0 or 1 or already fractions.
       name: of the data set; with `split` it fixes the draw of static binarization.
       split: "train", "validation" or "test".
+      make: where images are made without end, a function of (key, numbers) to those of these
+        numbers, int64 [K], with the shape and scale of `pixels`. Training takes its images from
+        it, with the seed as the key; `pixels` is a fixed sample for everything else.
 
     Raises:
       ConfigError: `pixels` is empty, not [M, H, W, C], or not in [0, scale].
@@ -73,6 +83,7 @@ class Images:
     scale: float
     name: str = "arrays"
     split: str = "train"
+    make: Callable | None = None
 
     def __post_init__(self):
         if self.pixels.ndim != 4 or not self.pixels.size:
@@ -106,48 +117,60 @@ class Images:
 
         It depends on name, split and index, not on a training seed: runs can be compared.
         """
-        key = zlib.crc32(str(self).encode())
+        key = _fixed_key(str(self))
         pixels = np.empty(self.pixels.shape, np.uint8)  # [M, H, W, C]
         with tf.device("CPU:0"):  # the same numbers on every machine
             for first in range(0, len(self), 1000):  # bounds the memory for draws
                 grey = self.floats(slice(first, first + 1000))  # [<=1000, H, W, C]
                 draws = noise.uniform(key, noise.STATIC, first, len(grey), self.shape)
                 pixels[first:first + 1000] = draws < grey
-        return dataclasses.replace(self, pixels=pixels, scale=1)
+        return dataclasses.replace(self, pixels=pixels, scale=1, make=None)
+
+
+def _fixed_key(text):
+    """A key for draws that are the same in every run."""
+    return zlib.crc32(text.encode())
 
 
 def names() -> list[str]:
-    """The names of all data sets."""
+    """The names of all data sets; PATH in a name stands for a path."""
     return list(_REGISTRY)
 
 
-def load(name: str, split: str, data_dir: str | None = None) -> Images:
+def load(name: str, split: str, data_dir: str | None = None,
+         shape: tuple[int, int, int] = (64, 64, 3)) -> Images:
     """Loads one split of a data set into memory, in an order that never changes.
 
-    MNIST and Fashion-MNIST have no validation split of their own: "train" is the first 50,000 of
-    their training images and "validation" the last 10,000. The digits that ship have "train"
-    (4,500) and "test" (500) only. Both come from MNIST's training images, so a model trained on
-    MNIST has seen most of them; MNIST's test split has none.
+    Where the publishers made no validation split, "validation" is the last part of their training
+    images and "train" the rest: 10,000 images of MNIST and Fashion-MNIST, a tenth of the others.
+    The digits that ship, what is made of them, and folders have "train" and "test" only. The
+    digits come from MNIST's training images, so a model trained on MNIST has seen most of them;
+    MNIST's test split has none.
 
     Args:
-      name: one of `names()`. All but "digits" come through TensorFlow Datasets, which downloads
-        them once.
+      name: one of `names()`. Digits ship with the package, "folder:PATH" is the pictures of a
+        folder, and the rest come through TensorFlow Datasets, which downloads them once.
       split: "train", "validation" or "test".
       data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
+      shape: (H, W, C) that the pictures of a folder are brought to; other data sets have their own.
 
     Returns:
-      `Images` of uint8 [M, 28, 28, 1]: grey levels 0..255, or 0 and 1 of binarized_mnist.
+      `Images` of uint8 [M, H, W, C]: levels 0..255, or 0 and 1 of binarized_mnist.
 
     Raises:
-      ConfigError: there is no data set or split of this name.
+      ConfigError: there is no data set or split of this name, or the folder cannot be used.
       DataError: the data set is not in `data_dir` and cannot be downloaded.
     """
     entry = _entry(name)
     if split not in entry.splits:
         raise ConfigError(f"split of dataset {name} must be one of {', '.join(entry.splits)}, "
                           f"got {split!r}")
-    pixels = entry.read(name, entry.splits[split], data_dir)  # [M, H, W, C]
-    return Images(pixels, entry.scale, name, split)
+    pixels = entry.read(name, entry.splits[split], data_dir, shape)  # [M, H, W, C]
+    make = entry.compose and functools.partial(entry.compose, pixels)
+    if make:
+        numbers = tf.range(len(pixels), dtype=tf.int64)  # [M]
+        pixels = make(_fixed_key(f"{name}/{split}"), numbers).numpy()  # [M, H, W, C]
+    return Images(pixels, entry.scale, name, split, make)
 
 
 def evaluation_split(name: str) -> str:
@@ -165,7 +188,7 @@ def binarize_for(trained_on: str, binarize: str, name: str) -> str:
     Returns:
       "none", "static" or "dynamic".
     """
-    trained = _REGISTRY.get(trained_on)  # a run may be of images that have no entry
+    trained = _REGISTRY.get(_key(trained_on))  # a run may be of images that have no entry
     return "static" if trained and trained.binary and not _entry(name).binary else binarize
 
 
@@ -174,7 +197,13 @@ def overlaps(trained_on: str, name: str) -> bool:
     return trained_on in _entry(name).part_of
 
 
+def _key(name):
+    """The registry's key for a name, in which a path may stand after a colon."""
+    kind, colon, _ = name.partition(":")
+    return kind + _PATH if colon else name
+
+
 def _entry(name):
-    if name not in _REGISTRY:
+    if _key(name) not in _REGISTRY:
         raise ConfigError(f"dataset must be one of {', '.join(_REGISTRY)}, got {name!r}")
-    return _REGISTRY[name]
+    return _REGISTRY[_key(name)]

@@ -5,19 +5,45 @@ import io
 import logging
 import sys
 import urllib.parse
+from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
+from draw_tf.data.reading import collect
 from draw_tf.errors import DataError
 
+READ_AT_ONCE = 256  # images
 
-def read_split(name: str, split: str, data_dir: str | None) -> np.ndarray:
+
+def face(image: tf.Tensor) -> tf.Tensor:
+    """The middle 108 x 108 pixels of a photograph, as uint8 [64, 64, C]."""
+    return _resized(tf.image.resize_with_crop_or_pad(image, 108, 108), 64)
+
+
+def letter(image: tf.Tensor) -> tf.Tensor:
+    """A black letter on white [H, W, C] as a white one on black, uint8 [28, 28, 1]."""
+    return 255 - _resized(image[..., :1], 28)
+
+
+def _resized(image, side):
+    """An image [H, W, C] as uint8 [side, side, C]."""
+    image = tf.image.resize(image, [side, side], antialias=True)  # [side, side, C], float32
+    return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+
+
+def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
+               fit: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> np.ndarray:
     """The images of a split; the data set is downloaded first where it is not on this machine.
+
+    They are read as a stream, and no more memory is taken than the result needs.
 
     Args:
       name: of the data set, in TFDS's terms.
       split: in TFDS's terms.
       data_dir: folder of TFDS; None is its default, ~/tensorflow_datasets.
+      shape: not used.
+      fit: what each image goes through, where the images of TFDS are not of one shape or kind.
 
     Returns:
       uint8 [M, H, W, C], in an order that never changes.
@@ -26,20 +52,22 @@ def read_split(name: str, split: str, data_dir: str | None) -> np.ndarray:
       DataError: the data set is not in `data_dir` and cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
-    tfds.disable_progress_bar()
     with _hushed():
         builder = tfds.builder(name, data_dir=data_dir)
         if not builder.is_prepared():
             _download(builder)
-        examples = builder.as_dataset(  # batch_size=-1: the whole split in one
-            split=split, batch_size=-1, shuffle_files=False,
-            read_config=tfds.ReadConfig(interleave_cycle_length=1))
-        return examples["image"].numpy()
+        config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
+            lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
+        return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),
+                       builder.info.splits[split].num_examples, images.element_spec.shape, name)
 
 
 def _download(builder):
     """Downloads and prepares a data set, or raises DataError."""
+    import tensorflow_datasets as tfds
     folder = builder.data_path.parents[1]
+    (tfds.enable_progress_bar if sys.stderr.isatty() else tfds.disable_progress_bar)()
     print(f"Downloading {builder.name} to {folder}", file=sys.stderr, flush=True)
     try:
         _probe(builder.url_infos)

@@ -46,27 +46,28 @@ def test_digits_need_no_tensorflow_datasets(monkeypatch):
 def test_one_entry_makes_a_data_set_for_everything(monkeypatch, tiny_run, tmp_path):
     asked = []
 
-    def read(name, split, data_dir, *_):
-        asked.append((name, split, data_dir))
+    def read(name, split, data_dir, shape):
+        asked.append((name, split, data_dir, shape))
         return np.eye(28, dtype=np.uint8)[np.newaxis, ..., np.newaxis].repeat(64, axis=0)
 
     splits = {"train": "first half", "test": "second half"}
     monkeypatch.setitem(images._REGISTRY, "stripes", images._DataSet(
         splits, read, scale=1, binary=True, part_of=("digits",)))
     assert data.names()[-1] == "stripes" and data.evaluation_split("stripes") == "test"
-    loaded = data.load("stripes", "test", "folder")
+    loaded = data.load("stripes", "test", "folder", (2, 3, 1))
     assert str(loaded) == "stripes/test" and loaded.floats().max() == 1
-    assert asked == [("stripes", "second half", "folder")]
+    assert asked == [("stripes", "second half", "folder", (2, 3, 1))]
     assert data.overlaps("digits", "stripes") and not data.overlaps("stripes", "digits")
     assert data.binarize_for("stripes", "none", "digits") == "static"
 
     trained = []
     monkeypatch.setattr(training, "train_and_evaluate", lambda *given: trained.append(given))
-    assert run_script("train.py", f"--workdir={tmp_path}/run", "--dataset=stripes") == 0
+    assert run_script("train.py", f"--workdir={tmp_path}/run", "--dataset=stripes",
+                      "--image_size=50,40", "--image_channels=1") == 0
     assert [str(split) for split in trained[0][3:5]] == ["stripes/train", "stripes/test"]
     assert run_script("generate.py", f"--workdir={tiny_run}", "--mode=reconstruct", "--num=1",
                       "--dataset=stripes", f"--out={tmp_path}/strip.png") == 0
-    assert len(asked) == 4
+    assert [shape for *_, shape in asked[1:]] == [(50, 40, 1)] * 2 + [(28, 28, 1)]
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -86,9 +87,9 @@ def test_validation_is_the_last_10000_training_images(name, monkeypatch):
 
 
 def test_the_split_to_watch_is_one_that_the_data_set_has():
-    for name, split in (("digits", "test"), ("mnist", "validation"),
-                        ("fashion_mnist", "validation"), ("binarized_mnist", "validation")):
-        assert data.evaluation_split(name) == split
+    assert {name for name in data.names() if data.evaluation_split(name) == "test"} == {
+        "digits", "colour_digits", "two_digits", "folder:PATH"}
+    assert data.evaluation_split("mnist") == "validation"
 
 
 @pytest.mark.parametrize("trained_on, binarize, name, expected", [
@@ -97,6 +98,8 @@ def test_the_split_to_watch_is_one_that_the_data_set_has():
     ("binarized_mnist", "none", "mnist", "static"),
     ("binarized_mnist", "none", "binarized_mnist", "none"),  # it is 0 and 1 already
     ("my own images", "static", "digits", "static"),
+    ("folder:some/where", "none", "folder:some/where", "none"),
+    ("binarized_mnist", "none", "folder:some/where", "static"),
 ])
 def test_a_model_of_binary_images_is_given_binary_images(trained_on, binarize, name, expected):
     assert data.binarize_for(trained_on, binarize, name) == expected

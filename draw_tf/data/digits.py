@@ -1,0 +1,86 @@
+"""The digits that ship, and what is made of them: digits in colour, and two at once."""
+
+import importlib.resources
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf import noise
+
+TRAINING_DIGITS = 4500
+SIDE = 60  # pixels, of an image of two digits
+LUMA = np.array([0.299, 0.587, 0.114])  # how light red, green and blue look
+DARK, LIGHT = 0.2, 0.8
+# Multiples of these spread evenly over the unit square (Martin Roberts's R2 sequence).
+_STEPS = np.array([0.7548776662466927, 0.5698402909980532])
+
+
+def read(name: str, split: str, data_dir=None, shape=None) -> np.ndarray:
+    """The digits of a split, uint8 [M, 28, 28, 1]: 4,500 of "train", 500 of "test"."""
+    path = importlib.resources.files("draw_tf.data").joinpath("digits.npz")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return arrays[split]
+
+
+def read_colour(name: str, split: str, data_dir=None, shape=None) -> np.ndarray:
+    """The digits of a split in colour, uint8 [M, 28, 28, 3]; the test split has colours of its own.
+
+    A pixel is a mixture of the image's ink and ground, as much ink as the grey digit has.
+    """
+    ink = read(name, split)[..., np.newaxis, 0] / 255  # [M, 28, 28, 1]
+    first = 0 if split == "train" else TRAINING_DIGITS
+    inks, grounds = (colour[:, np.newaxis, np.newaxis] for colour in
+                     colours(np.arange(first, first + len(ink))))  # [M, 1, 1, 3]
+    return np.rint(255 * (ink * inks + (1 - ink) * grounds)).astype(np.uint8)  # [M, 28, 28, 3]
+
+
+def colours(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ink and the ground of images by their index, each [M, 3] in [0, 1].
+
+    Both go over the whole circle of hues. Even images are light on dark, odd ones dark on light.
+    """
+    hues = indices[:, np.newaxis] * _STEPS % 1  # [M, 2]
+    odd = indices % 2 == 1  # [M]
+    return (_colour(hues[:, 0], np.where(odd, DARK, LIGHT)),
+            _colour(hues[:, 1], np.where(odd, LIGHT, DARK)))
+
+
+def _colour(hues, lightness):
+    """The purest colours [M, 3] of these hues in [0, 1) [M] that are so light [M]."""
+    pure = np.clip(np.abs((hues[:, np.newaxis] * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)  # [M, 3]
+    luma, lightness = (pure @ LUMA)[:, np.newaxis], lightness[:, np.newaxis]  # [M, 1]
+    darker = pure * lightness / luma  # [M, 3], mixed with black
+    lighter = pure + (1 - pure) * (lightness - luma) / (1 - luma)  # [M, 3], mixed with white
+    return np.where(lightness < luma, darker, lighter)
+
+
+def two(digits: np.ndarray, key: int, numbers: tf.Tensor) -> tf.Tensor:
+    """Images of two digits each at random places, added and clipped: the paper's MultiMNIST.
+
+    Image number i is a function of `digits`, `key` and i alone.
+
+    Args:
+      digits: uint8 [M, H, W, 1].
+      key: the seed of the training, or another whole number.
+      numbers: int64 [K], which lie close together.
+
+    Returns:
+      uint8 [K, 60, 60, 1].
+    """
+    first, last = tf.reduce_min(numbers), tf.reduce_max(numbers)
+    draws = noise.integers(key, noise.COMPOSE, first, last - first + 1, 4)  # [last - first + 1, 4]
+    draws = tf.cast(tf.gather(draws, numbers - first), tf.int64)  # [K, 4]
+    one, other = (_placed(digits, *tf.unstack(some, axis=1)) for some in tf.split(draws, 2, axis=1))
+    return one + tf.minimum(other, 255 - one)  # [K, 60, 60, 1]
+
+
+def _placed(digits, index, place):
+    """Digits `index` [K] on black, uint8 [K, 60, 60, 1]; all values of `place` [K] are places."""
+    down, right = (SIDE - side for side in digits.shape[1:3])  # how far a digit may go
+    image = tf.gather(digits, index % len(digits))  # [K, H, W, 1]
+    image = tf.pad(image, [[0, 0], [down, down], [right, right], [0, 0]])
+    pixels = tf.range(SIDE, dtype=tf.int64)  # [60]
+    rows = (down - place % (down + 1))[:, tf.newaxis] + pixels  # [K, 60]
+    columns = (right - place // (down + 1) % (right + 1))[:, tf.newaxis] + pixels  # [K, 60]
+    image = tf.gather(image, rows, axis=1, batch_dims=1)
+    return tf.gather(image, columns, axis=2, batch_dims=1)
