@@ -99,9 +99,13 @@ def define_flags(config_class) -> None:
 
 
 def config_from_flags(config_class, **fixed):
-    """A settings object from the values of its flags, and of the fields given here."""
+    """A settings object from its flags on the command line, its defaults, and the fields given.
+
+    Classes may share flags and differ in their defaults.
+    """
     values = {field.name: flags.FLAGS[field.name].value
-              for field in dataclasses.fields(config_class) if field.name in flags.FLAGS}
+              for field in dataclasses.fields(config_class)
+              if field.name in flags.FLAGS and flags.FLAGS[field.name].present}
     return config_class(**{**values, **fixed})
 
 

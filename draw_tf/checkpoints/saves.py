@@ -1,6 +1,7 @@
 """The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
 
 import contextlib
+import os
 import pathlib
 import re
 import shutil
@@ -9,6 +10,7 @@ import sys
 import tensorflow as tf
 
 from draw_tf.errors import WorkdirError
+from draw_tf.files import remove_partial, write_whole
 
 FOLDER = "checkpoints"
 KEPT = 2  # checkpoints of a run
@@ -42,24 +44,43 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
     try:
         folder.mkdir(exist_ok=True)
         checkpoint.write(prefix(workdir, step))
+        for path in folder.glob(f"ckpt-{step}.*"):
+            with open(path, "rb") as file:  # on the disk before older ones go
+                os.fsync(file.fileno())
     except (OSError, tf.errors.OpError) as error:
         kept = [other for other in saved_steps(workdir) if other != step]
         with contextlib.suppress(OSError):
             _remove_others(folder, kept)
         raise WorkdirError(f"the checkpoint {prefix(workdir, step)} cannot be written: "
                            f"{_reason(error)}") from error
+    tidy(workdir, step)
+
+
+def tidy(workdir, step: int) -> None:
+    """Removes all checkpoints up to `step` but the newest `KEPT`, and what a kill left.
+
+    Those of later steps are damaged; they go when there is a new one.
+
+    Raises:
+      OSError: something cannot be removed or written.
+    """
+    folder = pathlib.Path(workdir) / FOLDER
     kept = [other for other in saved_steps(workdir) if other <= step][:KEPT]
+    if not kept:
+        return
     _remove_others(folder, kept)
-    # TensorFlow's own note of what there is
-    tf.compat.v1.train.update_checkpoint_state(
-        str(folder), f"ckpt-{step}", [f"ckpt-{other}" for other in reversed(kept)])
+    remove_partial(folder, "checkpoint")
+    # the note by which TensorFlow itself finds what there is
+    write_whole(folder / "checkpoint", f'model_checkpoint_path: "ckpt-{kept[0]}"\n' + "".join(
+        f'all_model_checkpoint_paths: "ckpt-{other}"\n' for other in reversed(kept)))
 
 
 def _remove_others(folder, kept):
-    """Removes what belongs to checkpoints of other steps than `kept`, half-written ones too."""
+    """Removes what belongs to checkpoints of other steps than `kept`, and half-written ones."""
     for path in folder.glob("ckpt-*"):
-        match = re.match(r"ckpt-(\d+)(\.|_temp)", path.name)
-        if match and int(match[1]) not in kept:
+        whole = re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name)
+        ours = re.match(r"ckpt-\d+(\.|_temp)", path.name)
+        if ours and not (whole and int(whole[1]) in kept):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

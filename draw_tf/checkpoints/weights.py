@@ -8,19 +8,21 @@ import zipfile
 import keras
 import numpy as np
 
-from draw_tf.config import DRAWConfig
+from draw_tf.config import DRAWConfig, VAEConfig
 from draw_tf.errors import WorkdirError
 from draw_tf.files import write_whole
-from draw_tf.models.draw import DRAW, FIRST
+from draw_tf.models.base import ImageModel
+from draw_tf.models.draw import FIRST
 
 STEP = "step"  # in a file of weights, beside the variables
 LARGEST = 2**27  # weights that a file may hold
 _LAYERS = {"encoder": "lstm_enc", "decoder": "lstm_dec", "mu": "mu_layer",
            "sigma": "logsigma_layer", "writeW": "patch_layer", "read": "read_window",
-           "write": "write_window"}
+           "write": "write_window", "enc1": "enc1", "enc2": "enc2", "dec1": "dec1", "dec2": "dec2",
+           "pixels": "pixels_layer"}
 
 
-def named_weights(model: DRAW) -> dict[str, keras.Variable]:
+def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
     """A model's weights as a dictionary from name to variable, such as "encoder/kernel"."""
     layers = {name: getattr(model, attribute) for name, attribute in _LAYERS.items()
               if hasattr(model, attribute)}
@@ -30,7 +32,7 @@ def named_weights(model: DRAW) -> dict[str, keras.Variable]:
                         if hasattr(model, f"first_{name}")}}
 
 
-def assign_weights(model: DRAW, weights) -> None:
+def assign_weights(model: ImageModel, weights) -> None:
     """Sets every weight of a model from a mapping of name to array.
 
     Raises:
@@ -44,7 +46,7 @@ def assign_weights(model: DRAW, weights) -> None:
         variable.assign(weights[name].astype(variable.dtype))
 
 
-def save_weights(model: DRAW, path: str | os.PathLike, dtype=np.float32,
+def save_weights(model: ImageModel, path: str | os.PathLike, dtype=np.float32,
                  step: int | None = None) -> None:
     """Writes a model's weights as an .npz; see `named_weights` for the names.
 
@@ -62,10 +64,16 @@ def save_weights(model: DRAW, path: str | os.PathLike, dtype=np.float32,
     write_whole(path, buffer.getvalue())
 
 
-def weight_shapes(config: DRAWConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of each weight of a model that is not built; see `named_weights`."""
     height, width, channels = config.image_shape
     pixels, hidden, latent = height * width * channels, config.hidden_size, config.latent_size
+    if isinstance(config, VAEConfig):
+        sizes = {"enc1": (pixels, hidden), "enc2": (hidden, hidden), "mu": (hidden, latent),
+                 "sigma": (hidden, latent), "dec1": (latent, hidden), "dec2": (hidden, hidden),
+                 "pixels": (hidden, pixels)}
+        return {f"{name}/{part}": shape for name, kernel in sizes.items()
+                for part, shape in (("kernel", kernel), ("bias", kernel[1:]))}
     read = channels * config.read_size**2 if config.read_attention else pixels
     patch = channels * config.write_size**2 if config.write_attention else pixels
     shapes = {}
@@ -83,7 +91,8 @@ def weight_shapes(config: DRAWConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def read_weights(path: str | os.PathLike, config: DRAWConfig) -> tuple[dict, int | None]:
+def read_weights(path: str | os.PathLike,
+                 config: DRAWConfig | VAEConfig) -> tuple[dict, int | None]:
     """Reads what `save_weights` wrote of a model with these settings.
 
     The file may come from a stranger: names, shapes and number types are checked before any array

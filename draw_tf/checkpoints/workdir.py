@@ -15,7 +15,8 @@ from draw_tf.checkpoints.weights import assign_weights, read_weights
 from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_json
-from draw_tf.models.draw import DRAW
+from draw_tf.models import make_model
+from draw_tf.models.base import ImageModel
 
 CONFIG = "config.json"
 WEIGHTS = "weights.npz"
@@ -66,8 +67,9 @@ def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfi
         return []
     before = config_to_dict(*read_config(workdir))
     now = config_to_dict(model_config, train_config)
-    for part, name in fixed_fields():
-        old, new = before[part][name], now[part][name]
+    names = [("model", name) for name in (*before["model"], *now["model"])]
+    for part, name in names + [("train", name) for name in fixed_fields()]:
+        old, new = before[part].get(name, "none"), now[part].get(name, "none")
         if old != new:
             raise WorkdirError(f"--workdir={workdir} holds a run with {name}={old}, not {new}: "
                                f"give this run another --workdir or the same {name}")
@@ -155,7 +157,7 @@ def resolve(workdir) -> pathlib.Path:
                        f"({names})")
 
 
-def load(workdir) -> DRAW:
+def load(workdir) -> ImageModel:
     """The trained model of a run, or of weights that ship.
 
     Where the run averages its weights (`average_decay`), the averaged ones are loaded.
@@ -164,7 +166,7 @@ def load(workdir) -> DRAW:
       workdir: the run's folder, or a name that `pretrained` lists.
 
     Returns:
-      DRAW, in float32.
+      DRAW or VAE, in float32.
 
     Raises:
       WorkdirError: there is none, or it cannot be read; the message is one sentence.
@@ -172,16 +174,16 @@ def load(workdir) -> DRAW:
     return load_with_step(workdir)[0]
 
 
-def load_with_step(workdir) -> tuple[DRAW, int | None]:
+def load_with_step(workdir) -> tuple[ImageModel, int | None]:
     """`load`, and the training step of the weights (None where it is not known)."""
     workdir = resolve(workdir)
     model_config, _ = read_config(workdir)
     if (workdir / WEIGHTS).exists():
         weights, step = read_weights(workdir / WEIGHTS, model_config)
-        model = DRAW(model_config)
+        model = make_model(model_config)
         assign_weights(model, weights)
         return model, step
-    model = DRAW(model_config)
+    model = make_model(model_config)
     step = tf.Variable(0, dtype=tf.int64)
 
     def restore_from(path):

@@ -3,6 +3,8 @@
 Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
 """
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
@@ -12,14 +14,30 @@ from draw_tf.models import losses
 class ImageModel(keras.Model):
     """A model of images that minimises a bound on -log p(images).
 
-    A subclass has a `config` with `image_shape`, `glimpses` (T) and `latent_size` (Z), and its
-    `call(images, noise=None)` returns `steps.DRAWOutput`.
+    A subclass has `call(images, noise=None)`, which returns `steps.DRAWOutput`, and `trace`,
+    `generate`, `latents` and `one_step`.
+
+    Args:
+      config: settings with `image_shape`, `glimpses` (T), `latent_size` (Z) and `likelihood`.
+      **kwargs: of keras.Model, such as dtype="float64".
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, config, **kwargs):
         super().__init__(**kwargs)
+        self.config = config
         self.trackers = [keras.metrics.Mean(name=name) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
+
+    def get_config(self) -> dict:
+        """What `from_config` makes the same model of, without its weights."""
+        return {"config": dataclasses.asdict(self.config), "name": self.name,
+                "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "ImageModel":
+        """A new model from what `get_config` returned."""
+        return cls(cls.Config(**config["config"]),
+                   **{name: value for name, value in config.items() if name != "config"})
 
     # ------------------------------------------------------------ input
 
@@ -71,7 +89,8 @@ class ImageModel(keras.Model):
         """
         output = self(images, noise)
         images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
-        return losses.reconstruction_nats(images, output.logits), output.kl_nats
+        recon_nats = losses.reconstruction_nats(images, output.logits, self.config.likelihood)
+        return recon_nats, output.kl_nats
 
     def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
         """The terms of `bound`, and the gradients of its mean over the batch.
@@ -84,7 +103,25 @@ class ImageModel(keras.Model):
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
         return recon_nats, kl_nats, tape.gradient(loss, self.trainable_variables)
 
+    def log_weights(self, images, noise=None) -> tf.Tensor:
+        """log p(images, z) - log q(z | images) of one sample of z, for importance weighting.
+
+        Args and errors are those of `call`.
+
+        Returns:
+          [N], nats per image.
+        """
+        images, noise, z, logsigma, logits = self.latents(images, noise)
+        ratios = losses.log_prior_ratio(z, noise, logsigma)  # [T, N]
+        return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
+            images, logits, self.config.likelihood)  # [N]
+
     # ------------------------------------------------------------ Keras
+
+    def export(self, filepath, **options) -> None:
+        """Keras's `export`, of the pass with noise drawn inside, for images of any number."""
+        images = tf.TensorSpec([None, *self.config.image_shape], self.compute_dtype, "images")
+        super().export(filepath, **{"input_signature": [images], **options})
 
     @property
     def metrics(self) -> list:

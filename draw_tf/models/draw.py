@@ -4,8 +4,7 @@ Letters in shapes: T glimpses, N images, H height, W width, C channels, D hidden
 size, n side of an attention grid. Images lie in [0, 1]; a canvas holds logits.
 """
 
-import dataclasses
-
+import keras
 import tensorflow as tf
 
 from draw_tf.config import DRAWConfig
@@ -15,11 +14,11 @@ from draw_tf.models.layers import LSTMCell, dense, flat, heads
 from draw_tf.models.recurrence import auto_unroll, scan
 from draw_tf.models.steps import DRAWOutput, Generation, Glimpse, State, Stroke, Trace
 
-
 # What the paper's equations learn of the state before the first step.
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 
 
+@keras.saving.register_keras_serializable(package="draw_tf")
 class DRAW(ImageModel):
     """Deep Recurrent Attentive Writer (Gregor et al. 2015, arXiv 1502.04623).
 
@@ -30,9 +29,10 @@ class DRAW(ImageModel):
       **kwargs: of keras.Model, such as dtype="float64".
     """
 
+    Config = DRAWConfig
+
     def __init__(self, config: DRAWConfig = DRAWConfig(), unroll: int = 0, **kwargs):
-        super().__init__(**kwargs)
-        self.config = config
+        super().__init__(config, **kwargs)
         self.unroll = unroll or auto_unroll(config.glimpses)
         height, width, channels = config.image_shape
         pixels = height * width * channels
@@ -59,12 +59,7 @@ class DRAW(ImageModel):
 
     def get_config(self) -> dict:
         """What `from_config` makes the same model of, without its weights."""
-        return {"config": dataclasses.asdict(self.config), "unroll": self.unroll}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "DRAW":
-        """A new model from what `get_config` returned."""
-        return cls(DRAWConfig(**config["config"]), config["unroll"])
+        return {**super().get_config(), "unroll": self.unroll}
 
     # ------------------------------------------------------------ the article's methods
 
@@ -96,8 +91,7 @@ class DRAW(ImageModel):
         Returns:
           h of the decoder [N, D], and the next state.
         """
-        hidden_layer, next_state = self.lstm_dec(latent, prev_state)  # [N, D]
-        return hidden_layer, next_state
+        return self.lstm_dec(latent, prev_state)  # [N, D] and [N, D] twice
 
     def attn_window(self, scope, h_dec):
         """Where to read or write (article "Attention implementation", paper eq. 21-26).
@@ -233,6 +227,10 @@ class DRAW(ImageModel):
             canvas = canvas + stroke  # [N, H, W, C]
         return decoder, Stroke(*decoder, w, window, canvas)
 
+    def one_step(self, images, noise):
+        """`infer_step` from the first state, for TensorBoard's graph."""
+        return self.infer_step(self.initial_state(tf.shape(images)[0]), noise, images)
+
     # ------------------------------------------------------------ all steps
 
     def call(self, images, noise=None) -> DRAWOutput:
@@ -254,27 +252,18 @@ class DRAW(ImageModel):
     def trace(self, images, noise=None) -> Trace:
         """The pass of `call`, every step of it kept.
 
-        Args and errors are those of `call`.
-
-        Returns:
-          Trace; `window_box` in `draw_tf.models.attention` turns its windows into rectangles.
+        Args and errors are those of `call`. `window_box` in `draw_tf.models.attention` turns
+        the windows of a trace into rectangles.
         """
         _, _, _, steps = self._infer(images, noise, lambda glimpse, stroke: (glimpse, stroke))
         trace = Trace(*steps[0], *steps[1])
         return trace._replace(read=trace.read or None, write=trace.write or None)
 
-    def log_weights(self, images, noise=None) -> tf.Tensor:
-        """log p(images, z) - log q(z | images) of one sample of z, for importance weighting.
-
-        Args and errors are those of `call`.
-
-        Returns:
-          [N], nats per image.
-        """
+    def latents(self, images, noise=None):
+        """What `log_weights` is made of: images, noise, z, logsigma, and the last canvas."""
         images, noise, state, (z, logsigma) = self._infer(
             images, noise, lambda glimpse, stroke: (glimpse.z, glimpse.logsigma))  # [T, N, Z]
-        ratios = losses.log_prior_ratio(z, noise, logsigma)  # [T, N]
-        return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(images, state.canvas)
+        return images, noise, z, logsigma, state.canvas
 
     def generate(self, num, noise=None, seed=None) -> Generation:
         """Draws new images from the prior (paper eq. 13-15).

@@ -8,18 +8,27 @@ import math
 import tensorflow as tf
 
 
-def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Bernoulli cross-entropy of images under the final canvas (article "Cost function", eq. 9).
+def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
+                        likelihood: str = "bernoulli") -> tf.Tensor:
+    """-log p(images | final canvas) (article "Cost function", paper eq. 9).
+
+    "bernoulli" is the article's and the paper's cross-entropy; intensities between 0 and 1 count as
+    probabilities of ink. "gaussian" has mean sigmoid(logits) and variance 1: half the squared
+    error, as in the article's source for colour, and the constant 0.5 log(2 pi) per number.
 
     Args:
       images: [N, H, W, C] in [0, 1].
-      logits: [N, H, W, C], of any size: the sigmoid is never formed, so nothing rounds to log 0.
+      logits: [N, H, W, C], of any size: log sigmoid is never formed, so nothing rounds to log 0.
+      likelihood: "bernoulli" or "gaussian".
 
     Returns:
       [N], nats per image.
     """
-    pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)  # [N, H, W, C]
-    return tf.reduce_sum(pixels, axis=(1, 2, 3))  # [N]
+    if likelihood == "gaussian":
+        pixels = 0.5 * (tf.square(images - tf.sigmoid(logits)) + math.log(2 * math.pi))
+    else:
+        pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
+    return tf.reduce_sum(pixels, axis=(1, 2, 3))  # [N]; pixels is [N, H, W, C]
 
 
 def kl_nats(mu: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:

@@ -7,24 +7,30 @@ its first steps learning what the mean image is, and makes no use of its latent 
 import numpy as np
 import tensorflow as tf
 
+from draw_tf.config import VAEConfig
 from draw_tf.models import attention
-from draw_tf.models.draw import DRAW
+from draw_tf.models.base import ImageModel
 
 # The mean image is kept this far from 0 and 1, where its log-odds would be infinite.
 MARGIN = 0.002
 
 
-def start_from_data(model: DRAW, mean_image: np.ndarray) -> None:
-    """Sets the biases of a new `DRAW` so that its windows cover the image and it draws the mean.
+def start_from_data(model: ImageModel, mean_image: np.ndarray) -> None:
+    """Sets the biases of a new model so that its windows cover the image and it draws the mean.
 
     Under the paper's equations the first canvas draws it. The article's have none: there the same
     patch is written at each step, as near to the mean as its blurred grid comes.
 
     Args:
-      model: a `DRAW`.
+      model: a `DRAW`, or a `VAE`, which has no windows.
       mean_image: mean of the training images, [H, W, C] in [0, 1].
     """
     config = model.config
+    mean = np.clip(mean_image, MARGIN, 1 - MARGIN)  # [H, W, C]
+    log_odds = np.log(mean / (1 - mean))  # [H, W, C]
+    if isinstance(config, VAEConfig):
+        model.pixels_layer.bias.assign(np.ravel(log_odds))
+        return
     height, width, _ = config.image_shape
     if config.read_attention:
         model.read_window.bias.assign(
@@ -32,8 +38,6 @@ def start_from_data(model: DRAW, mean_image: np.ndarray) -> None:
     if config.write_attention:
         model.write_window.bias.assign(
             covering_window(height, width, config.write_size, config.equations))
-    mean = np.clip(mean_image, MARGIN, 1 - MARGIN)  # [H, W, C]
-    log_odds = np.log(mean / (1 - mean))  # [H, W, C]
     if config.equations == "paper":
         model.first_canvas.assign(log_odds)
     else:
@@ -50,10 +54,10 @@ def covering_window(height: int, width: int, size: int, equations: str) -> np.nd
     delta = longest / size
     stretch = np.log(delta * max(size - 1, 1) / max(longest - 1, 1))
     if equations == "paper":
-        return np.float32([0, 0, 2 * np.log(delta / 2), stretch, 0])  # [5]
+        return np.array([0, 0, 2 * np.log(delta / 2), stretch, 0])  # [5]
     # the listing's grid lies one delta towards the origin, its centre one pixel the other way
     shift_x, shift_y = (2 * (delta - 1) / (length + 1) for length in (width, height))
-    return np.float32([shift_x, shift_y, np.log(delta / 2 / 2**0.5), -stretch, 0])  # [5]
+    return np.array([shift_x, shift_y, np.log(delta / 2 / 2**0.5), -stretch, 0])  # [5]
 
 
 def _patch(config, image):
@@ -67,7 +71,7 @@ def _patch(config, image):
         tf.constant(params), height, width, size, config.equations)  # [1, 1] each
     Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, height, width, size,
                                   config.equations)  # [1, n, W], [1, n, H]
-    one_pixel = tf.reshape(tf.eye(size**2), [-1, size, size, 1])  # [n n, n, n, 1]
+    one_pixel = np.eye(size**2).reshape([-1, size, size, 1])  # [n n, n, n, 1]
     strokes = attention.write(one_pixel, Fx, Fy, gamma)  # [n n, H, W, 1]
     strokes = tf.reshape(strokes, [size**2, -1]).numpy()  # [n n, H W]
     patch = np.linalg.lstsq(strokes.T, image.reshape(-1, channels), rcond=None)[0]  # [n n, C]

@@ -121,8 +121,7 @@ class Log:
     def _graph(self):
         """The graph of one step, small enough to read in TensorBoard."""
         model = self.trainer.model
-        step = tf.function(lambda images, noise: model.infer_step(
-            model.initial_state(tf.shape(images)[0]), noise, images))
+        step = tf.function(model.one_step)
         images = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype, "images")
         noise = tf.TensorSpec([None, model.config.latent_size], model.compute_dtype, "noise")
         graph = step.get_concrete_function(images, noise).graph.as_graph_def()

@@ -13,11 +13,10 @@ import tensorflow as tf
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.checkpoints.weights import assign_weights, named_weights
-from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError
-from draw_tf.models import losses
-from draw_tf.models.draw import DRAW
+from draw_tf.models import losses, make_model
 from draw_tf.models.start import start_from_data
 from draw_tf.noise import TRAINING, noise_for
 from draw_tf.training.evaluation import Evaluator
@@ -28,19 +27,20 @@ class Trainer:
     """A model, its optimizer and its compiled functions.
 
     Args:
-      model_config, config: DRAWConfig and TrainConfig.
+      model_config, config: DRAWConfig or VAEConfig, and TrainConfig.
       strategy: a tf.distribute strategy; the default one is one device.
     """
 
-    def __init__(self, model_config: DRAWConfig, config: TrainConfig, strategy=None):
+    def __init__(self, model_config: DRAWConfig | VAEConfig, config: TrainConfig,
+                 strategy=None):
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
         keras.utils.set_random_seed(config.seed)
         with self.strategy.scope():
-            self.model = DRAW(model_config, config.unroll)
+            self.model = make_model(model_config, config.unroll)
             # what is evaluated and drawn from: the averaged weights where there are any
-            self.evaluated = (DRAW(model_config, config.unroll) if config.average_decay
+            self.evaluated = (make_model(model_config, config.unroll) if config.average_decay
                               else self.model)
             self.optimizer = make_optimizer(config, model_config.equations, self.replicas)
             self.optimizer.build(self.model.trainable_variables)

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
@@ -112,6 +113,10 @@ def test_the_newest_two_are_kept_and_nothing_half_written(run, trainer):
     save_step(run, trainer, 110)
     assert names(run) == sorted([*files_of(100, 110), "notes.txt"])
     assert saves.saved_steps(run) == [110, 100]
+    state = tf.train.get_checkpoint_state(folder)  # as others find it
+    assert state.model_checkpoint_path == str(folder / "ckpt-110")
+    assert list(state.all_model_checkpoint_paths) == [
+        str(folder / "ckpt-100"), str(folder / "ckpt-110")]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(run, trainer, monkeypatch):
