@@ -4,6 +4,8 @@ Written from the equations of Gregor et al. 2015 (arXiv 1502.04623) and of the a
 on purpose without the package's code: nothing of it is imported or copied here, so a mistake would
 have to be made twice, in two styles, to pass unseen. It is meant to be obviously right, not fast:
 the attention goes image by image, grid point by grid point, with no batched product to get wrong.
+Weights may be complex: then all results are, and f(w + ih v) = f(w) + ih f'(w) v for a tiny h gives
+the slope of f along v with no rounding of differences ("complex-step" differentiation).
 
 The letters are those of the package: N images, T glimpses, H x W pixels, C channels, an n x n grid,
 Z latent numbers, D hidden units. Canvases are logits. `config` is any object that has the fields of
@@ -26,12 +28,12 @@ def draw(config, weights, images, noise):
       noise: [T, N, Z], standard normal; with shared_noise every step uses noise[0].
 
     Returns:
-      A dict of float64 arrays. Step first, [T, N, ...]: mu, logsigma, sigma, z, r, w, h_enc, c_enc,
+      A dict of arrays. Step first, [T, N, ...]: mu, logsigma, sigma, z, r, w, h_enc, c_enc,
       h_dec, c_dec, canvases [T, N, H, W, C], kl_nats [T, N], and for the windows in use `read_` and
       `write_` in front of params [T, N, 5], gx, gy, delta, sigma2, gamma [T, N, 1], Fx [T, N, n, W]
       and Fy [T, N, n, H]. Over the whole pass: recon_nats [N] and bound_nats [N].
     """
-    weights = _float64(weights)
+    weights = _at_least_float64(weights)
     images = np.asarray(images, np.float64)  # [N, H, W, C]
     noise = np.asarray(noise, np.float64)  # [T, N, Z]
 
@@ -71,7 +73,7 @@ def generate(config, weights, noise):
     Returns:
       A dict of canvases [T, N, H, W, C] and, with write attention, the `write_` entries of `draw`.
     """
-    weights = _float64(weights)
+    weights = _at_least_float64(weights)
     noise = np.asarray(noise, np.float64)  # [T, N, Z]
 
     canvas, _, decoder = _first_state(config, weights, noise.shape[1])
@@ -95,7 +97,7 @@ def window(params, height, width, n, equations):
     if equations not in ("article", "paper"):
         raise ValueError(f"equations must be 'article' or 'paper', not {equations!r}")
     windows = []
-    for gx_tilde, gy_tilde, log_sigma2, log_delta, log_gamma in np.asarray(params, np.float64):
+    for gx_tilde, gy_tilde, log_sigma2, log_delta, log_gamma in params:
         gx = (width + 1) / 2 * (gx_tilde + 1)
         gy = (height + 1) / 2 * (gy_tilde + 1)
         gaps = max(n - 1, 1)  # a grid of one point has no gap: count it as one
@@ -118,7 +120,7 @@ def random_weights(config, seed, window_scale=1.0):
 
     The values are float32, so that a float32 model can hold the very same numbers. `window_scale`
     multiplies the weights behind the windows: at 1 most filters lie on the image, at 3 a fifth
-    to two fifths of them fall so far off it that their sums are under the floor.
+    to two fifths of them lie so far off it that their sums are under the floor.
 
     Returns:
       A dict: "encoder/", "decoder/" with kernel [in, 4D], recurrent_kernel [D, 4D], bias [4D];
@@ -191,7 +193,7 @@ def _read(config, weights, x, x_hat, h_dec_prev):
     win = window(params, height, width, n, config.equations)
     r = []
     for k in range(num):
-        glimpses = np.zeros((2, n, n, channels))  # one of x, one of x_hat
+        glimpses = np.zeros((2, n, n, channels), params.dtype)  # one of x, one of x_hat
         for which, image in enumerate((x[k], x_hat[k])):
             for i in range(n):
                 for j in range(n):
@@ -214,7 +216,7 @@ def _write(config, weights, h_dec):
     params = _dense(weights, "write", h_dec)  # [N, 5]
     win = window(params, height, width, n, config.equations)
     patch = w.reshape(num, n, n, channels)
-    written = np.zeros((num, height, width, channels))
+    written = np.zeros((num, height, width, channels), w.dtype)
     for k in range(num):
         for i in range(n):
             for j in range(n):
@@ -227,7 +229,7 @@ def _write(config, weights, h_dec):
 
 def _filters(centre, delta, sigma2, n, size, equations):
     """The n filters of one axis, [n, size], each a Gaussian over the pixels 0..size-1."""
-    filters = np.zeros((n, size))
+    filters = np.zeros((n, size), np.result_type(centre))
     for i in range(n):
         offset = i - n / 2 - 0.5 if equations == "article" else i - (n - 1) / 2
         mean = centre + offset * delta
@@ -238,7 +240,8 @@ def _filters(centre, delta, sigma2, n, size, equations):
                     filters[i, a] = np.exp(-((a - mean) / (2.0 * sigma2)) ** 2)
                 else:
                     filters[i, a] = np.exp(-((a - mean) ** 2) / (2.0 * sigma2))
-        filters[i] /= max(filters[i].sum(), ROW_SUM_FLOOR)
+        total = filters[i].sum()
+        filters[i] /= total if total.real > ROW_SUM_FLOOR else ROW_SUM_FLOOR
     return filters
 
 
@@ -263,7 +266,7 @@ def _sigmoid(x):
 
 def _cross_entropy(x, logits):
     """Bernoulli cross-entropy of x under sigmoid(logits), summed over an image's pixels: [N]."""
-    per_pixel = np.maximum(logits, 0.0) - logits * x + np.log1p(np.exp(-np.abs(logits)))
+    per_pixel = np.log1p(np.exp(logits)) - logits * x  # as log(1 - p) = -log(1 + e^logits)
     return per_pixel.reshape(len(x), -1).sum(axis=1)
 
 
@@ -276,5 +279,6 @@ def _stack(dicts):
     return {name: np.stack([each[name] for each in dicts]) for name in dicts[0]}
 
 
-def _float64(weights):
-    return {name: np.asarray(value, np.float64) for name, value in weights.items()}
+def _at_least_float64(weights):
+    kind = np.result_type(np.float64, *weights.values())
+    return {name: np.asarray(value, kind) for name, value in weights.items()}

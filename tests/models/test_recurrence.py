@@ -1,11 +1,13 @@
 """The recurrence in pieces gives what a plain loop does, and so do all its gradients."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from draw_tf.scan import scan
-from tests.numerics import MODES, in_mode
+from draw_tf.models.recurrence import auto_unroll, scan
+from tests.numerics import EXACT, assert_close, in_mode
 
 T, N, D = 7, 3, 4
 
@@ -36,8 +38,11 @@ def run(weight, unroll):
         # each with weights of its own, so that no two steps or parts can be taken for each other
         value = tf.add_n([tf.reduce_sum(x * random(*x.shape, seed=10 + i))
                           for i, x in enumerate(flat)])  # []
-    slopes = tape.gradient(value, [weight, *state, inputs, constant])
-    return tf.nest.flatten((end, outputs, value, slopes))
+    slopes = tape.gradient(value, dict(weight=weight, hidden=state[0], total=state[1],
+                                       inputs=inputs, constant=constant))
+    return {"end hidden": end[0], "end total": end[1], "hidden": outputs["hidden"],
+            "more": outputs["more"][0], "value": value,
+            **{f"slope by {name}": slope for name, slope in slopes.items()}}
 
 
 def results(unroll, mode="eager"):
@@ -45,8 +50,12 @@ def results(unroll, mode="eager"):
     return in_mode(lambda: run(weight, unroll), mode)()
 
 
-def plain():
-    """The end and the outputs of the same recurrence as a loop in NumPy."""
+@functools.cache
+def eager_results():
+    return results(T)
+
+
+def test_the_whole_unroll_is_a_plain_loop():
     weight = 0.5 * random(D, D).numpy()
     hidden, total = random(N, D, seed=1).numpy(), random(N, seed=2).numpy()
     outputs = []
@@ -54,25 +63,22 @@ def plain():
         hidden = np.tanh(hidden @ weight + x * random(N, D, seed=4).numpy())
         total = total + np.sum(hidden * x, axis=1)
         outputs.append((hidden, total * x[:, 0]))
-    return hidden, total, *(np.stack(part) for part in zip(*outputs))
+    want = dict(zip(("hidden", "more"), (np.stack(part) for part in zip(*outputs))))
+    want.update({"end hidden": hidden, "end total": total})
+    assert_close({name: eager_results()[name] for name in want}, want, EXACT)
 
 
-def test_the_whole_unroll_is_a_plain_loop():
-    for got, want in zip(results(T), plain()):
-        np.testing.assert_allclose(got, want, rtol=1e-10)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("unroll", [1, 2, 3, 4])  # 7 in such pieces: with and without a rest
-def test_pieces_give_what_the_whole_unroll_does(unroll, mode):
-    for got, want in zip(results(unroll, mode), results(T)):
-        assert got.shape == want.shape
-        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
+# seven pieces; one step and two pieces; three steps and one piece
+@pytest.mark.parametrize("mode, unroll", [("graph", 1), ("graph", 3), ("graph", 4), ("xla", 3)])
+def test_pieces_give_what_the_whole_unroll_does(mode, unroll):
+    got, want = results(unroll, mode), eager_results()
+    for name in want:
+        assert got[name].shape == want[name].shape
+    assert_close(got, want, EXACT)
 
 
 def test_more_steps_to_unroll_than_there_are():
-    for got, want in zip(results(T + 5), results(T)):
-        np.testing.assert_array_equal(got, want)
+    assert_close(results(T + 5, "graph"), eager_results(), EXACT)
 
 
 def test_only_pieces_make_a_loop():
@@ -80,3 +86,10 @@ def test_only_pieces_make_a_loop():
     for unroll, loops in ((T, False), (3, True)):
         graph = tf.function(lambda steps=unroll: run(weight, steps)).get_concrete_function().graph
         assert any("While" in operation.type for operation in graph.get_operations()) == loops
+
+
+@pytest.mark.parametrize("glimpses, gpus, steps", [
+    (10, [], 10), (16, ["GPU"], 16), (17, [], 4), (64, ["GPU"], 8)])
+def test_few_steps_are_unrolled_whole_and_many_in_pieces(glimpses, gpus, steps, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    assert auto_unroll(glimpses) == steps
