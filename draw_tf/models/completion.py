@@ -1,0 +1,57 @@
+"""Half an image given: what a trained DRAW imagines for the rest.
+
+Letters in shapes: T glimpses, N images, H height, W width, C channels, Z latent size.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from draw_tf.models.draw import DRAW
+from draw_tf.models.recurrence import scan
+from draw_tf.models.steps import Trace
+
+SIDES = ("left", "right", "top", "bottom")
+
+
+def kept_half(keep: str, height: int, width: int) -> np.ndarray:
+    """Which pixels are known where one half is kept, float32 [H, W, 1] of 0 and 1."""
+    rows, columns = np.mgrid[:height, :width]
+    known = {"left": columns < width // 2, "right": columns >= width - width // 2,
+             "top": rows < height // 2, "bottom": rows >= height - height // 2}[keep]
+    return known[..., np.newaxis].astype(np.float32)
+
+
+def complete(model: DRAW, images, known, noise=None) -> Trace:
+    """Draws images of which only a part is known.
+
+    At each step the encoder sees the images with their unknown part filled in by the canvas so far,
+    and the decoder draws on. So z_t comes from Q(z_t | known part, own guess of the rest), and each
+    noise gives another imagination. This is not a sample from p(unknown part | known part): the
+    encoder was trained on whole images, and early guesses are never taken back. Nothing holds the
+    known part of the last canvas to the images either, only the encoder's errors do.
+
+    Args:
+      model: a DRAW.
+      images: [N, H, W, C] in [0, 1]; what they hold in their unknown part is not looked at.
+      known: 1 where a pixel is known and 0 elsewhere, of a shape that broadcasts to the images.
+      noise: standard normal, [T, N, Z]; drawn where None.
+
+    Returns:
+      Trace; its last canvas is the imagination, in logits.
+
+    Raises:
+      ValueError: images or noise are of another shape.
+    """
+    images = model.check_images(images)  # [N, H, W, C]
+    noise = model.check_noise(noise, images.shape[0])  # [T, N, Z]
+    known = tf.broadcast_to(tf.cast(known, images.dtype), tf.shape(images))  # [N, H, W, C]
+    seen = known * images  # [N, H, W, C]
+
+    def step(state, noise, given):
+        seen, known = given
+        x = seen + (1 - known) * tf.sigmoid(state.canvas)  # [N, H, W, C]
+        return model.infer_step(state, noise, x)
+
+    _, steps = scan(step, model.initial_state(images.shape[0]), noise, (seen, known), model.unroll)
+    trace = Trace(*steps[0], *steps[1])
+    return trace._replace(read=trace.read or None, write=trace.write or None)
