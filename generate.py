@@ -10,15 +10,17 @@ from absl import flags
 
 from draw_tf import checkpoints, data
 from draw_tf.errors import ConfigError, why
-from draw_tf.files import check_output
+from draw_tf.files import check_output, write_whole
 from draw_tf.noise import between
 from draw_tf.pictures import strokes
+from draw_tf.pictures.page import page
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with the "
                     "package; the best of those where not given")
 flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
-                    "strip with one row per image and one column per step, after the image redrawn")
+                    "strip with one row per image and one column per step, after the image "
+                    "redrawn, .html is a page to look into every step")
 flags.DEFINE_enum("mode", "prior", ("prior", "reconstruct", "interpolate"), "new images; images "
                   "of a data set redrawn; or new images on the way from one to another")
 flags.DEFINE_integer("num", 16, "how many images", lower_bound=1)
@@ -62,6 +64,25 @@ def draw(model, workdir, seed):
     return model.generate(FLAGS.num, noise=between(*ends, FLAGS.num)), None
 
 
+def save(out, config, trace, inputs, caption):
+    """Writes what was drawn to the file `out`, as its ending says.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    if out.suffix.lower() == ".html":
+        write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes))
+        return
+    boxes = strokes.boxes(config, trace) if FLAGS.boxes else ()
+    probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
+    if out.suffix.lower() == ".gif":
+        picture = strokes.stroke_frames(probabilities, boxes)
+    else:
+        picture = strokes.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
+                                     inputs=inputs)
+    strokes.save(out, picture)
+
+
 def main(_):
     """Draws `--num` images to `--out`."""
     if FLAGS.mode == "interpolate" and FLAGS.num < 2:
@@ -70,24 +91,18 @@ def main(_):
     out = pathlib.Path(FLAGS.out)
     with contextlib.suppress(OSError):  # reported by the check
         out.parent.mkdir(parents=True, exist_ok=True)
-    check_output("out", out, ".gif", ".png")
+    check_output("out", out, ".gif", ".png", ".html")
     workdir = FLAGS.workdir or checkpoints.best_pretrained()
     model = checkpoints.load(workdir)
     if model.config.shared_noise and FLAGS.mode != "reconstruct":
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     trace, inputs = draw(model, workdir, seed)
-    boxes = strokes.boxes(model.config, trace) if FLAGS.boxes else ()
-    probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
-    if out.suffix.lower() == ".gif":
-        picture = strokes.stroke_frames(probabilities, boxes)
-    else:
-        picture = strokes.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
-                                     inputs=inputs)
+    made = f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}"
     try:
-        strokes.save(out, picture)
+        save(out, model.config, trace, inputs, made)
     except OSError as error:
         raise ConfigError(f"out {FLAGS.out} cannot be written: {why(error)}") from error
-    print(f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}: {FLAGS.out}")
+    print(f"{made}: {FLAGS.out}")
 
 
 if __name__ == "__main__":

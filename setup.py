@@ -11,7 +11,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
-    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*"]},
+    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*",
+                              "pictures/explorer.*"]},
     install_requires=[
         "absl-py>=2.1",
         "imageio>=2.31",
