@@ -64,8 +64,6 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     images = _binarized(images, binarize, *(() if images.make else ("static",)))
     redraw = binarize == "dynamic" or (binarize == "static" and images.make)
     rows = batch_size // num_shards
-    with tf.device("CPU:0"):  # where the input pipeline runs
-        pixels = tf.constant(images.pixels)  # [M, H, W, C]
 
     def chunk(number):
         """The batches of a few steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
@@ -77,7 +75,7 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
             made = images.make(seed, tf.reshape(positions, [-1]))  # [CHUNK * S * rows, H, W, C]
             batches = tf.reshape(made, [*positions.shape, *images.shape])
         else:
-            batches = tf.gather(pixels, _shuffled(positions, len(images), seed))
+            batches = _chosen(images, _shuffled(positions, len(images), seed))
         batches = tf.cast(batches, tf.float32) / images.scale  # [CHUNK * S, rows, H, W, C]
         if redraw:
             draws = tf.stack([noise.uniform(seed, noise.DYNAMIC, position, rows, images.shape)
@@ -108,18 +106,25 @@ def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.
     """
     _check_whole(1, batch_size=batch_size)
     images = _binarized(images, binarize, "static", "dynamic")
-    with tf.device("CPU:0"):
-        pixels = tf.constant(images.pixels)  # [M, H, W, C]
 
     def element(number):
         indices = number * batch_size + tf.range(batch_size, dtype=tf.int64)  # [N]
         weights = tf.cast(indices < len(images), tf.float32)  # [N]
-        batch = tf.gather(pixels, tf.minimum(indices, len(images) - 1))  # [N, H, W, C]
+        batch = _chosen(images, tf.minimum(indices, len(images) - 1))  # [N, H, W, C]
         batch = tf.cast(batch, tf.float32) / images.scale
         return batch * weights[:, tf.newaxis, tf.newaxis, tf.newaxis], weights
 
     dataset = tf.data.Dataset.range(math.ceil(len(images) / batch_size)).map(element)
     return dataset.prefetch(2).with_options(_options())
+
+
+def _chosen(images, indices):
+    """The pixels of some images, [*indices.shape, H, W, C].
+
+    NumPy picks them: a pipeline of TensorFlow would hold two more copies of the whole split.
+    """
+    pixels = tf.numpy_function(images.pixels.__getitem__, [indices], images.pixels.dtype)
+    return tf.ensure_shape(pixels, [*indices.shape, *images.shape])
 
 
 def _shuffled(positions, count, seed):

@@ -103,7 +103,7 @@ def _fitted(image, shape):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     transparent = image.has_transparency_data
     image = image.convert("RGBA" if transparent else mode)
-    image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     if transparent:  # on white
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image).convert(mode)
