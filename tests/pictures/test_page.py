@@ -247,6 +247,30 @@ def test_what_is_shown_at_a_step_is_the_traces(browser, tmp_path, name):
 
 
 @pytest.mark.slow
+def test_windows_are_drawn_where_they_are(browser, tmp_path):
+    config, steps, _ = open_page(browser, tmp_path, "prior")
+    height, width, _ = config.image_shape
+    with_windows, without = [], []
+    for shown in (with_windows, without):
+        for t, i in np.ndindex(3, 2):
+            follow(browser, f"image={i + 1}&step={t + 1}")
+            side = browser.evaluate(f"$('thumbs').children[{i}].firstChild.width")
+            shown.append(pixels(browser, f"$('thumbs').children[{i}].firstChild",
+                                side * height // width, side))
+        browser.evaluate("$('boxes').click()")
+    box = window_box(steps.write, config.write_size, config.equations)  # [T, N] each
+    for number, (t, i) in enumerate(np.ndindex(3, 2)):
+        changed = np.any(with_windows[number] != without[number], axis=-1)  # [h, w]
+        y, x = np.indices(changed.shape)
+        scale = side / width
+        top, left, bottom, right = ((edge[t, i] + 0.5) * scale - 0.5 for edge in box[:4])
+        beside = np.maximum(np.maximum(top - y, y - bottom), np.maximum(left - x, x - right))
+        assert not changed[np.abs(beside) > 2].any()
+        assert changed[np.abs(beside) < 0.3].all()
+    assert any(np.any(a != b) for a, b in zip(with_windows, without))
+
+
+@pytest.mark.slow
 def test_keys_slider_and_buttons_move_through_the_steps(browser, tmp_path):
     open_page(browser, tmp_path, "paper")
     place, stage = "$('place').textContent", "$('stage').toDataURL()"
