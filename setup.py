@@ -9,10 +9,12 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.10,<3.14",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
     package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*",
                               "pictures/explorer.*"]},
+    entry_points={"console_scripts": [
+        f"draw-{name} = draw_tf.{name}:command" for name in ("train", "generate", "evaluate")]},
     install_requires=[
         "absl-py>=2.1",
         "imageio>=2.31",

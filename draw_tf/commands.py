@@ -122,6 +122,15 @@ def _parse(argv):
         sys.exit(1)
 
 
+def start(define, main) -> None:
+    """Runs a command whose flags are defined now, by `define()`; see `run`."""
+    known = set(flags.FLAGS)
+    define()
+    for name in set(flags.FLAGS) - known:  # so that --help lists them, whichever file has `main`
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    run(main)
+
+
 def run(main) -> None:
     """Runs a command's `main` under absl; errors meant for the user come without a traceback."""
 

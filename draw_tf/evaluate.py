@@ -88,6 +88,10 @@ def main(_):
     print(json.dumps(report), flush=True)
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main)
+
+
 if __name__ == "__main__":
-    define_flags()
-    commands.run(main)
+    command()

@@ -154,9 +154,15 @@ BAD = [
     ("generate.py", ["--workdir=missing"], "--workdir=missing is neither a folder nor the name"),
     ("generate.py", ["--workdir=."], "holds no config.json"),
     ("generate.py", ["--out=strokes.jpg"], "out must end in .gif or .png or .html, got 'strokes.jpg'"),
-    ("generate.py", ["--num=0"], "num=0: .*positive integer"),
+    ("generate.py", ["--num=0"], r"num=0: .*\[1, 10000\]"),
     ("generate.py", ["--num=1", "--mode=interpolate"], "num must be at least 2 .*, got 1"),
     ("generate.py", ["--seed=-1"], "seed=-1: .*integer"),
+    ("generate.py", ["--num=10001"], r"num=10001: .*\[1, 10000\]"),
+    ("generate.py", ["--workdir="], "--workdir must be a folder, got ''"),
+    ("train.py", ["--workdir="], "--workdir must be a folder, got ''"),
+    ("train.py", ["--workdir=runs/exp*"], r"--workdir=runs/exp\* must not contain \*"),
+    ("train.py", ["--workdir=new", "--model=vae", "--glimpses=3"], "glimpses is not a setting of"),
+    ("generate.py", ["--mode=complete", "--imaginations=0"], "imaginations=0"),
     ("generate.py", ["--mode=dream"], "mode=dream: .*prior"),
 ]
 

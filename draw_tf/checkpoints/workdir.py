@@ -97,6 +97,7 @@ def locked(workdir):
     Raises:
       WorkdirError: another process trains there, or the workdir cannot be written.
     """
+    check_name(workdir)
     workdir = pathlib.Path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)

@@ -83,6 +83,36 @@ def film_strip(probabilities: np.ndarray, boxes: Sequence = (), scale: int | Non
     return tiles.grid(np.concatenate(np.swapaxes(drawn, 0, 1)), across)
 
 
+def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The frames of an animation that completes N images, K times each.
+
+    Args:
+      probabilities: the canvas after each step, [T, N * K, H, W, C] in [0, 1], the K of an image
+        one after the other.
+      images: the whole images, [N, H, W, C] in [0, 1].
+      known: 1 where a pixel is known and 0 elsewhere, [H, W, 1].
+
+    Returns:
+      uint8 [T, h, w, 3], one row per image: what is known of it on grey, K imaginations with a
+      frame around the known part, and the whole image.
+    """
+    steps, total, height, width, _ = probabilities.shape
+    count, again = len(images), total // len(images)
+    scale = tiles.auto_scale(height, width, max(count, again + 2), tiles.STILL_SIDE)
+    rows, columns = np.nonzero(known[..., 0])
+    edges = (rows.min() - 0.5, columns.min() - 0.5, rows.max() + 0.5, columns.max() + 0.5, 0)
+    box = tiles.Box(*(np.full((steps, total), edge) for edge in edges))
+    drawn = tiles.draw_boxes(tiles.enlarge(tiles.to_uint8(probabilities), scale), box, scale,
+                             tiles.BLUE)  # [T, N * K, h, w, 3]
+    drawn = drawn.reshape(steps, count, again, *drawn.shape[2:])  # [T, N, K, h, w, 3]
+    covered, whole = (np.broadcast_to(
+        tiles.enlarge(tiles.to_uint8(x), scale)[:, np.newaxis], (steps, count, 1, *drawn.shape[3:]))
+        for x in (images * known + 0.5 * (1 - known), images))  # [T, N, 1, h, w, 3] each
+    sheets = np.concatenate([covered, drawn, whole], axis=2)  # [T, N, K + 2, h, w, 3]
+    return np.stack([tiles.grid(sheet.reshape(-1, *sheet.shape[2:]), again + 2)
+                     for sheet in sheets])
+
+
 def _draw_steps(probabilities, boxes, scale):
     """Tiles [T + 1, N, h, w, 3]: every step with its boxes, then the last without them."""
     drawn = tiles.enlarge(tiles.to_uint8(probabilities), scale)  # [T, N, h, w, 3]

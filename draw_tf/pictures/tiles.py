@@ -14,6 +14,7 @@ import numpy as np
 
 RED = (255, 0, 0)  # write windows
 GREEN = (0, 255, 0)  # read windows
+BLUE = (64, 128, 255)  # the known part of an image
 GAP = 4  # screen pixels between two tiles
 GAP_LEVEL = 255  # white, which shows where the black ground of a digit ends
 TILE_SIDE = 112  # screen pixels, enough to see a tile well

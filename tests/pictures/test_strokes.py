@@ -197,3 +197,27 @@ def test_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
         strokes.save(path, np.zeros((2, 4, 4, 3), np.uint8))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["strokes.gif"]
+
+
+def test_completions_show_what_is_known_what_is_imagined_and_the_image():
+    rng = np.random.default_rng(0)
+    images, drawn = rng.random((2, 4, 4, 1)), rng.random((3, 2 * 5, 4, 4, 1))
+    known = np.zeros((4, 4, 1))
+    known[:, :2] = 1
+    frames = strokes.completions(drawn, images, known)
+    side = tiles.auto_scale(4, 4, 7, tiles.STILL_SIDE) * 4
+    step = side + tiles.GAP
+    assert frames.shape == (3, 2 * step - tiles.GAP, 7 * step - tiles.GAP, 3)
+    tile = frames[:, step:step + side].reshape(3, side, -1, 3)
+    covered = tile[0, :, :side]
+    np.testing.assert_array_equal(covered[:, side // 2:], 128)
+    np.testing.assert_array_equal(covered[::side // 4, :side // 2:side // 4],
+                                  tiles.to_uint8(images[1, :, :2]))
+    np.testing.assert_array_equal(tile[2, ::side // 4, 6 * step::side // 4],
+                                  tiles.to_uint8(images[1]))
+    middle = side // 8
+    np.testing.assert_array_equal(  # the second step of the last imagination of the second image
+        tile[1, middle::side // 4, 5 * step + middle:5 * step + side:side // 4],
+        tiles.to_uint8(drawn[1, 9]))
+    framed = np.all(tile[1, :, 5 * step:5 * step + side] == tiles.BLUE, axis=-1)
+    assert framed[0, :side // 2].all() and not framed[:, side // 2 + 1:].any()

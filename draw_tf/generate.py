@@ -1,0 +1,156 @@
+"""Draws images stroke by stroke: python generate.py [--workdir=DIR] --out=strokes.gif"""
+
+from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
+
+import contextlib
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from draw_tf import checkpoints, data
+from draw_tf.errors import ConfigError, why
+from draw_tf.files import check_output, write_whole
+from draw_tf.models.completion import SIDES, complete, kept_half
+from draw_tf.models.draw import DRAW
+from draw_tf.noise import between
+from draw_tf.pictures import strokes
+from draw_tf.pictures.page import page
+
+FLAGS = flags.FLAGS
+MODES = ("prior", "reconstruct", "interpolate", "complete")
+AT_ONCE = 100  # images that are drawn at once; more would only take memory
+
+
+def define_flags() -> None:
+    """The command's flags; not at import, where they would be in another command's way."""
+    flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
+                        "the package; the best of those where not given")
+    flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
+                        "strip with one row per image and one column per step, after the image "
+                        "redrawn, .html is a page to look into every step")
+    flags.DEFINE_enum("mode", "prior", MODES, "new images; images of a data set redrawn; new "
+                      "images on the way from one to another; or images of a data set of which "
+                      "one half is known and the rest imagined")
+    flags.DEFINE_integer("num", 16, "how many images", lower_bound=1, upper_bound=10_000)
+    flags.DEFINE_integer("seed", None, "whole number that the images follow from; random where not "
+                         "given", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_bool("boxes", True, "show where the model writes (red) and reads (green)")
+    flags.DEFINE_string("dataset", None, f"to redraw or complete images of: "
+                        f"{', '.join(data.names())}; the run's where not given")
+    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
+    flags.DEFINE_integer("columns", 16, "steps shown at most in a film strip", lower_bound=1)
+    flags.DEFINE_enum("keep", "left", SIDES, "the half that is known in --mode=complete")
+    flags.DEFINE_integer("imaginations", 6, "how often each image is completed in --mode=complete",
+                         lower_bound=1, upper_bound=100)
+
+
+def test_images(model, workdir, seed) -> np.ndarray:
+    """`--num` test images, [num, H, W, C] in [0, 1], binarized as the run's were."""
+    _, train_config = checkpoints.read_config(checkpoints.resolve(workdir))
+    name = FLAGS.dataset or train_config.dataset
+    images = data.load(name, "test", FLAGS.data_dir, model.config.image_shape)
+    if images.shape != model.config.image_shape:
+        raise ConfigError(f"dataset {name} has images of {images.shape}, and the model draws "
+                          f"{model.config.image_shape}")
+    if FLAGS.num > len(images):
+        raise ConfigError(f"num must be at most the {len(images)} images of {images}, "
+                          f"got {FLAGS.num}")
+    if data.binarize_for(train_config.dataset, train_config.binarize, name) != "none":
+        images = images.binarized()
+    chosen = np.random.default_rng(seed).permutation(len(images))[:FLAGS.num]  # [num]
+    return images.floats(chosen)
+
+
+def in_batches(function, noise, *images):
+    """`function(noise, *images)` for `AT_ONCE` images at a time, its steps joined again.
+
+    Args:
+      function: returns a Trace or Generation.
+      noise: [T, N, Z].
+      *images: [N, H, W, C] each.
+    """
+    parts = [function(noise[:, k:k + AT_ONCE], *(x[k:k + AT_ONCE] for x in images))
+             for k in range(0, noise.shape[1], AT_ONCE)]
+    return tf.nest.map_structure(
+        lambda *x: None if x[0] is None else tf.concat(x, axis=1), *parts)
+
+
+def draw(model, workdir, seed):
+    """What `--mode` asks for.
+
+    Returns:
+      A Trace or Generation of the N images; and the N images that are redrawn or completed, as
+      far as they are known, or None.
+    """
+    config = model.config
+    rng = np.random.default_rng(seed)
+    if FLAGS.mode == "prior":
+        noise = model.check_noise(None, FLAGS.num, seed)  # [T, N, Z]
+    elif FLAGS.mode == "interpolate":
+        ends = rng.standard_normal((2, config.glimpses, 1, config.latent_size))  # [2, T, 1, Z]
+        noise = between(*ends, FLAGS.num)  # [T, N, Z]
+    if FLAGS.mode in ("prior", "interpolate"):
+        return in_batches(lambda z: model.generate(z.shape[1], z), noise), None
+    images = test_images(model, workdir, seed)  # [N, H, W, C]
+    if FLAGS.mode == "reconstruct":
+        noise = rng.standard_normal((config.glimpses, FLAGS.num, config.latent_size))  # [T, N, Z]
+        return in_batches(lambda e, x: model.trace(x, e), noise, images), images
+    if not isinstance(model, DRAW):
+        raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
+    images = np.repeat(images, FLAGS.imaginations, axis=0)  # [N K, H, W, C]
+    known = kept_half(FLAGS.keep, *config.image_shape[:2])  # [H, W, 1]
+    noise = rng.standard_normal((config.glimpses, len(images), config.latent_size))  # [T, N K, Z]
+    return in_batches(lambda e, x: complete(model, x, known, e), noise, images), images
+
+
+def save(out, config, trace, inputs, caption):
+    """Writes what was drawn to the file `out`, as its ending says.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    ending = out.suffix.lower()
+    if ending == ".html":
+        write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes))
+        return
+    boxes = strokes.boxes(config, trace) if FLAGS.boxes else ()
+    probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
+    if FLAGS.mode == "complete":
+        known = kept_half(FLAGS.keep, *config.image_shape[:2])  # [H, W, 1]
+        picture = strokes.completions(probabilities, inputs[::FLAGS.imaginations], known)
+        picture = picture[-1] if ending == ".png" else picture
+    elif ending == ".gif":
+        picture = strokes.stroke_frames(probabilities, boxes)
+    else:
+        picture = strokes.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
+                                     inputs=inputs)
+    strokes.save(out, picture)
+
+
+def main(_):
+    """Draws `--num` images to `--out`."""
+    if FLAGS.mode == "interpolate" and FLAGS.num < 2:
+        raise ConfigError(f"num must be at least 2 to interpolate, got {FLAGS.num}")
+    seed = int(np.random.SeedSequence().entropy % 2**31) if FLAGS.seed is None else FLAGS.seed
+    out = pathlib.Path(FLAGS.out).expanduser()
+    with contextlib.suppress(OSError):  # reported by the check
+        out.parent.mkdir(parents=True, exist_ok=True)
+    check_output("out", out, ".gif", ".png", ".html")
+    workdir = checkpoints.best_pretrained() if FLAGS.workdir is None else FLAGS.workdir
+    model = checkpoints.load(workdir)
+    if model.config.shared_noise and FLAGS.mode in ("prior", "interpolate"):
+        print("This model was trained with shared_noise, so what it draws from the prior is noise.")
+    trace, inputs = draw(model, workdir, seed)
+    made = f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}"
+    try:
+        save(out, model.config, trace, inputs, made)
+    except OSError as error:
+        raise ConfigError(f"out {FLAGS.out} cannot be written: {why(error)}") from error
+    print(f"{made}: {out}")
+
+
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main)
