@@ -14,6 +14,7 @@ from absl import flags
 
 from draw_tf import DRAWConfig, TrainConfig, checkpoints, commands, training
 from draw_tf.errors import DRAWError
+from draw_tf.training import loop
 from tests.cli import ROOT, run_script
 
 # ---------------------------------------------------------------- train.py
@@ -170,6 +171,8 @@ BAD = [
 @pytest.mark.parametrize("script, arguments, words", BAD)
 def test_bad_input_is_reported_in_one_line(tmp_path, monkeypatch, capfd, script, arguments, words):
     monkeypatch.chdir(tmp_path)
+    # what is not refused must not train for hours
+    monkeypatch.setattr(loop, "Trainer", lambda *_: pytest.fail("training began"))
     (tmp_path / "file").write_text("kept")
     assert run_script(script, *arguments) == 1
     (line,) = capfd.readouterr().err.splitlines()

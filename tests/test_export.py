@@ -1,108 +1,75 @@
-"""A run put among the weights that ship."""
+"""Models for other programs: a SavedModel that runs without this package, weights by name."""
 
-import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from draw_tf import checkpoints, data, export, training
-from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.errors import ConfigError
-from tests.checkpoints.examples import assert_same, numbers, save_run, sentence
+from draw_tf import DRAW, checkpoints
+from draw_tf.config import VAEConfig
+from draw_tf.export import save_model
+from draw_tf.models import make_model
 from tests.cli import run_module
+from tests.numerics import small_config
+
+CONFIGS = [small_config(glimpses=2, hidden_size=8, equations="paper"),
+           VAEConfig(image_shape=(7, 9, 1), hidden_size=8, latent_size=3)]
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A run of two checkpoints with a line of metrics, and the weights of the newest."""
-    workdir = tmp_path_factory.mktemp("run")
-    weights = save_run(workdir)[100]
-    (workdir / workdirs.METRICS).write_text('{"step": 100, "seconds": 90.0}\n')
-    return workdir, weights
+@pytest.mark.parametrize("config", CONFIGS)
+def test_signatures_have_named_outputs(config, tmp_path):
+    model = make_model(config)
+    save_model(model, tmp_path / "saved")
+    loaded = tf.saved_model.load(tmp_path / "saved").signatures
+    drawn = loaded["generate"](tf.constant(3), tf.constant(5))
+    want = tf.sigmoid(model.generate(3, seed=5).canvases)
+    np.testing.assert_allclose(drawn["canvases"], want, atol=1e-6)
+    np.testing.assert_array_equal(drawn["images"], drawn["canvases"][-1])
+    images = np.random.default_rng(0).random((4, 7, 9, 1), np.float32)
+    redrawn = loaded["reconstruct"](tf.constant(images))
+    assert redrawn["images"].shape == images.shape
+    assert redrawn["kl_nats"].shape == (config.glimpses, 4)
+    np.testing.assert_allclose(redrawn["kl_nats"][0], model(images).kl_nats[0], rtol=1e-4)
 
 
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """A place of weights that ship."""
-    monkeypatch.setattr(workdirs, "PRETRAINED", tmp_path / "shelf")
-    return tmp_path / "shelf"
+@pytest.mark.slow
+def test_a_saved_model_loads_without_this_package(tmp_path):
+    save_model(DRAW(CONFIGS[0]), tmp_path / "saved")
+    code = ("import sys, tensorflow as tf; sys.modules['draw_tf'] = None; "
+            f"m = tf.saved_model.load({str(tmp_path / 'saved')!r}); "
+            "print(m.signatures['generate'](tf.constant(2), tf.constant(0))['images'].shape)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=tmp_path)
+    assert done.stdout.strip() == "(2, 7, 9, 1)", done.stderr
 
 
-@pytest.fixture
-def images(monkeypatch):
-    """What every data set holds."""
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 9, 1), np.uint8)
-    monkeypatch.setattr(data, "load", lambda name, split, *_: data.Images(
-        pixels, 255, name, split))
+def test_the_command(tiny_run, tmp_path, capfd):
+    flags = [f"--workdir={tiny_run}", f"--saved_model={tmp_path / 'saved'}"]
+    assert run_module("draw_tf.export", *flags) == 0
+    assert set(tf.saved_model.load(tmp_path / "saved").signatures) == {"generate", "reconstruct"}
+    capfd.readouterr()
+    assert run_module("draw_tf.export", *flags) == 1
+    assert "saved_model must be a new folder" in capfd.readouterr().err
+    assert run_module("draw_tf.export", flags[0]) == 1
+    assert "saved_model or safetensors must name" in capfd.readouterr().err
 
 
-def test_a_run_is_exported_to_the_weights_that_ship(saved, shelf, images):
-    run, weights = saved
-    report = export.export(run, "small-run", half=True, note="on two cores", folder=shelf,
-                           jit_compile=False)
-    folder = shelf / "small-run"
-    assert {path.name for path in folder.iterdir()} == {
-        "config.json", "weights.npz", "evaluation.json", "RUN.md"}
-    assert [path.name for path in shelf.iterdir()] == ["small-run"]  # nothing half done is left
-    for name, value in numbers(checkpoints.load("small-run")).items():
-        np.testing.assert_array_equal(value, weights[name].astype(np.float16), err_msg=name)
-    assert json.loads((folder / "evaluation.json").read_text()) == report
-    assert training.evaluate_run("small-run", jit_compile=False) == report
-    assert report["step"] == 100
-    text = (folder / "RUN.md").read_text()
-    for part in ("# small-run", "on two cores", "100 steps of training in 1.5 minutes",
-                 f"{report['bound_nats']:.2f} nats", "float16"):
-        assert part in text
+def test_weights_as_safetensors(tiny_run, tmp_path):
+    read = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "weights.safetensors"
+    assert run_module("draw_tf.export", f"--workdir={tiny_run}", f"--safetensors={path}") == 0
+    want = checkpoints.named_weights(checkpoints.load(tiny_run))
+    got = read.load_file(path)
+    assert got.keys() == want.keys()
+    for name, variable in want.items():
+        np.testing.assert_array_equal(got[name], variable.numpy())
 
 
-def test_an_export_in_full_precision_replaces_one_of_the_same_name(saved, shelf, monkeypatch):
-    run, weights = saved
-    asked = []
-    monkeypatch.setattr(export, "evaluate_run", lambda folder, **options: asked.append(
-        (numbers(checkpoints.load(folder)), options)) or REPORT)
-    for name, half in (("run", True), ("run", False)):
-        assert export.export(run, name, half, folder=shelf, noise_samples=2) is REPORT
-    assert_same(checkpoints.load("run"), weights)
-    assert asked[1][1] == {"noise_samples": 2}
-    # as it will be loaded, after rounding
-    assert asked[0][0]["mu/bias"].tolist() == weights["mu/bias"].astype(np.float16).tolist()
-
-
-REPORT = {"bound_nats": 101.5, "bound_se": 0.25, "kl_nats": 20.125, "iwae_nats": 97.375,
-          "importance_samples": 50, "dataset": "digits", "split": "test", "examples": 500,
-          "binarize": "static", "step": 7}
-
-
-def test_the_origin_of_weights_tells_all_that_was_evaluated():
-    text = export.origin("some", "", False, REPORT, [])
-    assert text.splitlines() == [
-        "# some", "", "- 7 steps of training",
-        "- digits/test, 500 images, binarize=static: bound 101.50 (+- 0.25) nats, KL 20.12; "
-        "importance-weighted 97.38 (50 samples) (all numbers in evaluation.json)",
-        "- weights in float32; settings in config.json"]
-    bare = {**REPORT, "bound_se": None, "iwae_nats": None, "step": None}
-    text = export.origin("some", "A note.", True, bare, [{"seconds": 60}])
-    assert text.splitlines() == [
-        "# some", "", "A note.", "",
-        "- digits/test, 500 images, binarize=static: bound 101.50 nats, KL 20.12 "
-        "(all numbers in evaluation.json)",
-        "- weights in float16; settings in config.json"]
-
-
-def test_an_export_that_fails_leaves_nothing(saved, shelf, images):
-    run = saved[0]
-    for name in ("", "../up", "Big", "a b"):
-        with pytest.raises(ConfigError, match="name must be"):
-            export.export(run, name, folder=shelf)
-    assert not shelf.exists()
-    with pytest.raises(ConfigError, match="importance_samples"):
-        export.export(run, "run", folder=shelf, importance_samples=0)
-    assert not list(shelf.iterdir())
-    (shelf / "file").touch()
-    assert "cannot be written" in sentence(lambda: export.export(run, "run", folder=shelf / "file"))
-
-
-def test_the_command_reports_a_run_that_is_not_there(capsys):
-    assert run_module("draw_tf.export", "--workdir=missing", "--name=some") == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "--workdir=missing is neither a folder" in line
+def test_without_safetensors_a_sentence_says_so(tiny_run, tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    path = tmp_path / "weights.safetensors"
+    assert run_module("draw_tf.export", f"--workdir={tiny_run}", f"--safetensors={path}") == 1
+    assert "pip install safetensors" in capfd.readouterr().err
+    assert not path.exists()
