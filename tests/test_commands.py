@@ -154,7 +154,7 @@ BAD = [
     ("generate.py", ["--out=file/x.png"], "out cannot be written: file is not a folder"),
     ("generate.py", ["--workdir=missing"], "--workdir=missing is neither a folder nor the name"),
     ("generate.py", ["--workdir=."], "holds no config.json"),
-    ("generate.py", ["--out=strokes.jpg"], "out must end in .gif or .png or .html, got 'strokes.jpg'"),
+    ("generate.py", ["--out=strokes.jpg"], "out must end in .* or .html, got 'strokes.jpg'"),
     ("generate.py", ["--num=0"], r"num=0: .*\[1, 10000\]"),
     ("generate.py", ["--num=1", "--mode=interpolate"], "num must be at least 2 .*, got 1"),
     ("generate.py", ["--seed=-1"], "seed=-1: .*integer"),
