@@ -112,13 +112,14 @@ def save(out, config, trace, inputs, caption):
       OSError: the file cannot be written.
     """
     ending = out.suffix.lower()
+    known = (kept_half(FLAGS.keep, *config.image_shape[:2]) if FLAGS.mode == "complete"
+             else None)  # [H, W, 1]
     if ending == ".html":
-        write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes))
+        write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes, known=known))
         return
     boxes = strokes.boxes(config, trace) if FLAGS.boxes else ()
     probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
     if FLAGS.mode == "complete":
-        known = kept_half(FLAGS.keep, *config.image_shape[:2])  # [H, W, 1]
         picture = strokes.completions(probabilities, inputs[::FLAGS.imaginations], known)
         picture = picture[-1] if ending == ".png" else picture
     elif ending == ".gif":
@@ -140,6 +141,9 @@ def main(_):
     check_output("out", out, ".gif", ".png", ".html")
     workdir = checkpoints.best_pretrained() if FLAGS.workdir is None else FLAGS.workdir
     model = checkpoints.load(workdir)
+    if out.suffix.lower() == ".html" and not isinstance(model, DRAW):
+        raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "
+                          f"steps to look into; got {str(out)!r}")
     if model.config.shared_noise and FLAGS.mode in ("prior", "interpolate"):
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     trace, inputs = draw(model, workdir, seed)

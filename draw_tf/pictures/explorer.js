@@ -5,7 +5,7 @@ const D = JSON.parse($("data").textContent);
 const [H, W, C] = D.shape, T = D.steps, N = D.images, SIZE = H * W * C;
 const SCOPES = ["read", "write"].filter(scope => D[scope]);
 const bytes = text => Uint8Array.from(atob(text), character => character.charCodeAt(0));
-const canvases = bytes(D.canvases), inputs = D.inputs && bytes(D.inputs);
+const [canvases, inputs, known] = [D.canvases, D.inputs, D.known].map(text => text && bytes(text));
 const imageOf = (all, k) => all.subarray(k * SIZE, (k + 1) * SIZE);
 const canvasOf = (i, t) => imageOf(canvases, i * (T + 1) + t);  // the first canvas is at t = 0
 const now = {image: 0, step: 1, finished: false};  // images count from 0, steps from 1
@@ -37,6 +37,10 @@ function filters(scope, i, step) {
 }
 
 const change = (after, before) => Array.from(after, (v, k) => (v - before[k]) / 255);
+
+// What the encoder sees: where a pixel of the image is not known, the canvas so far.
+const seen = (i, step) => imageOf(inputs, i).map(
+  (v, k) => known && !known[k] ? canvasOf(i, step - 1)[k] : v);
 
 // What the stroke adds to the canvas, [SIZE] in logits; without attention, the image's change.
 function strokeOf(i, step) {
@@ -228,8 +232,8 @@ function render() {
   $("stroke").nextElementSibling.textContent = `${D.write ? "stroke, in logits" :
     "change of the image"}: \u00b1${short(largest(stroke), 2)}`;
   if (inputs) {
-    drawPicture($("x"), imageOf(inputs, i), grey(255), ["read"]);
-    drawPicture($("x_hat"), change(imageOf(inputs, i), before), signed(1), ["read"]);
+    drawPicture($("x"), seen(i, step), grey(255), ["read"]);
+    drawPicture($("x_hat"), change(seen(i, step), before), signed(1), ["read"]);
     drawBars();
   }
   if (D.read) {

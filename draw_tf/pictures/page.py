@@ -19,7 +19,7 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | None = None,
-         caption: str = "", boxes: bool = True) -> str:
+         caption: str = "", boxes: bool = True, known: np.ndarray | None = None) -> str:
     """Builds a page that plays strokes and shows for each step what was read and written.
 
     Images travel with 256 levels, windows with six digits, other numbers with four. What only
@@ -27,10 +27,12 @@ def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | Non
 
     Args:
       config: the model's settings.
-      steps: from `DRAW.trace` or `DRAW.generate`.
+      steps: from `DRAW.trace`, `DRAW.generate` or `complete`.
       inputs: the images that a Trace redraws, [N, H, W, C] in [0, 1]; None for a Generation.
       caption: a line of text below the title.
       boxes: whether attention windows are shown when the page opens.
+      known: for a Trace of `complete`, 1 where a pixel of the images was known and 0 elsewhere,
+        of a shape that broadcasts to [H, W, C]; None where all of them were.
 
     Returns:
       The page, HTML that opens from a file.
@@ -49,6 +51,8 @@ def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | Non
         "steps": len(canvases) - 1, "images": canvases.shape[1],
         "canvases": _levels(strokes.probabilities(canvases).swapaxes(0, 1)),  # [N, T+1, H, W, C]
         "inputs": _levels(np.asarray(inputs)) if is_trace else None,
+        "known": None if known is None else _levels(
+            np.broadcast_to(known, config.image_shape).astype(np.float32)),
         "kl": _numbers(steps.kl_nats) if is_trace else None,  # [N, T]
         "read": _window(read, config.read_size, config.equations),
         "write": _window(steps.write, config.write_size, config.equations),

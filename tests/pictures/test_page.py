@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from draw_tf import DRAW, DRAWConfig
+from draw_tf import DRAW, DRAWConfig, checkpoints
+from draw_tf.config import VAEConfig
 from draw_tf.models.attention import Window, window_box
+from draw_tf.models.completion import complete, kept_half
 from draw_tf.models.steps import Trace
+from draw_tf.models.vae import VAE
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.page import page
 from tests.browser import Browser, program
@@ -146,15 +149,23 @@ def test_a_trace_needs_the_images_that_it_redraws(inputs):
         page(config, steps, inputs)
 
 
-@pytest.mark.parametrize("mode", ["prior", "reconstruct", "interpolate"])
+@pytest.mark.parametrize("mode", ["prior", "reconstruct", "interpolate", "complete"])
 def test_generate_writes_a_page(tiny_run, tmp_path, mode):
     out = tmp_path / "strokes.HTML"
     assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", f"--mode={mode}",
-                      "--num=3", "--seed=5", "--noboxes") == 0
+                      "--num=3", "--seed=5", "--imaginations=1", "--noboxes") == 0
     held = content(out.read_text(encoding="utf-8"))
     assert (held["steps"], held["images"], held["boxes"]) == (3, 3, False)
     assert f"--mode={mode} --seed=5" in held["caption"]
-    assert (held["kl"] is None) == (held["read"] is None) == (mode != "reconstruct")
+    assert (held["kl"] is None) == (held["read"] is None) == (mode in ("prior", "interpolate"))
+    assert (held["known"] is None) == (mode != "complete")
+
+
+def test_a_vae_has_no_page(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(checkpoints, "load", lambda _: VAE(VAEConfig(hidden_size=8, latent_size=2)))
+    assert run_script("generate.py", f"--out={tmp_path}/strokes.html", "--num=1") == 1
+    assert "out must end in .gif or .png, this model being a VAE" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 # What a browser makes of it
@@ -244,6 +255,21 @@ def test_what_is_shown_at_a_step_is_the_traces(browser, tmp_path, name):
             np.testing.assert_allclose(shown, steps.r[t, i], rtol=6e-3)
     assert browser.errors == []
     assert browser.requests == [(tmp_path / "strokes.html").as_uri()]
+
+
+@pytest.mark.slow
+def test_of_a_half_image_the_page_shows_what_the_encoder_saw(browser, tmp_path):
+    config, _, images = draw("paper")
+    known = kept_half("left", 28, 28)
+    steps = complete(DRAW(config), images, known)
+    path = tmp_path / "strokes.html"
+    path.write_text(page(config, steps, images, known=known), encoding="utf-8")
+    browser.open(f"{path.as_uri()}#image=2&step=3")
+    browser.evaluate("$('boxes').click()")
+    canvas = tiles.to_uint8(strokes.probabilities(steps.canvases[1, 1]))
+    expected = np.where(known > 0, tiles.to_uint8(images[1]), canvas)
+    np.testing.assert_array_equal(pixels(browser, "$('x')", 28, 28), expected)
+    assert (pixels(browser, "$('x_hat')", 28, 28)[:, 14:] == 0).all()
 
 
 @pytest.mark.slow
