@@ -82,5 +82,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    commands.run(main)
+    commands.start(define_flags, main)

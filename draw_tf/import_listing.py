@@ -50,5 +50,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    define_flags()
-    commands.run(main)
+    commands.start(define_flags, main)

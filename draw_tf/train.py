@@ -59,7 +59,8 @@ def main(_):
         data.load(config.dataset, split, FLAGS.data_dir, config.folder_shape)
         for split in ("train", data.evaluation_split(config.dataset)))
     model_config = model_settings(image_shape=train.shape)
-    training.train_and_evaluate(model_config, config, FLAGS.workdir, train, held_out, steps, strategy)
+    training.train_and_evaluate(model_config, config, FLAGS.workdir, train, held_out, steps,
+                                strategy)
 
 
 def command() -> None:

@@ -23,15 +23,16 @@ def test_signatures_have_named_outputs(config, tmp_path):
     model = make_model(config)
     save_model(model, tmp_path / "saved")
     loaded = tf.saved_model.load(tmp_path / "saved").signatures
-    drawn = loaded["generate"](tf.constant(3), tf.constant(5))
+    drawn = loaded["generate"](num=tf.constant(3), seed=tf.constant(5))
     want = tf.sigmoid(model.generate(3, seed=5).canvases)
     np.testing.assert_allclose(drawn["canvases"], want, atol=1e-6)
     np.testing.assert_array_equal(drawn["images"], drawn["canvases"][-1])
     images = np.random.default_rng(0).random((4, 7, 9, 1), np.float32)
-    redrawn = loaded["reconstruct"](tf.constant(images))
+    redrawn = loaded["reconstruct"](images=tf.constant(images))
     assert redrawn["images"].shape == images.shape
     assert redrawn["kl_nats"].shape == (config.glimpses, 4)
-    np.testing.assert_allclose(redrawn["kl_nats"][0], model(images).kl_nats[0], rtol=1e-4)
+    np.testing.assert_allclose(redrawn["kl_nats"][0], model(images).kl_nats[0], rtol=1e-3,
+                               atol=1e-6)
 
 
 @pytest.mark.slow
@@ -39,7 +40,8 @@ def test_a_saved_model_loads_without_this_package(tmp_path):
     save_model(DRAW(CONFIGS[0]), tmp_path / "saved")
     code = ("import sys, tensorflow as tf; sys.modules['draw_tf'] = None; "
             f"m = tf.saved_model.load({str(tmp_path / 'saved')!r}); "
-            "print(m.signatures['generate'](tf.constant(2), tf.constant(0))['images'].shape)")
+            "print(m.signatures['generate'](num=tf.constant(2), seed=tf.constant(0))"
+            "['images'].shape)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           cwd=tmp_path)
     assert done.stdout.strip() == "(2, 7, 9, 1)", done.stderr

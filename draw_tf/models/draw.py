@@ -14,7 +14,7 @@ from draw_tf.models.layers import LSTMCell, dense, flat, heads
 from draw_tf.models.recurrence import auto_unroll, scan
 from draw_tf.models.steps import DRAWOutput, Generation, Glimpse, State, Stroke, Trace
 
-# What the paper's equations learn of the state before the first step.
+# the first state, which the paper's equations learn
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 
 
@@ -119,8 +119,7 @@ class DRAW(ImageModel):
         Returns:
           Fx [N, n, W] and Fy [N, n, H].
         """
-        height, width, _ = self.config.image_shape
-        return attention.filterbank(gx, gy, sigma2, delta, height, width,
+        return attention.filterbank(gx, gy, sigma2, delta, *self.config.image_shape[:2],
                                     size or self.config.read_size, self.config.equations)
 
     def read_attention(self, x, x_hat, h_dec_prev):
@@ -261,9 +260,9 @@ class DRAW(ImageModel):
 
     def latents(self, images, noise=None):
         """What `log_weights` is made of: images, noise, z, logsigma, and the last canvas."""
-        images, noise, state, (z, logsigma) = self._infer(
+        images, noise, state, latents = self._infer(
             images, noise, lambda glimpse, stroke: (glimpse.z, glimpse.logsigma))  # [T, N, Z]
-        return images, noise, z, logsigma, state.canvas
+        return images, noise, *latents, state.canvas
 
     def generate(self, num, noise=None, seed=None) -> Generation:
         """Draws new images from the prior (paper eq. 13-15).
@@ -279,7 +278,7 @@ class DRAW(ImageModel):
         Raises:
           ValueError: num is under 1, or noise of another shape.
         """
-        if num < 1:
+        if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
             raise ValueError(f"num must be at least 1, got {num}")
         noise = self.check_noise(noise, num, seed)  # [T, N, Z]
         state = self.initial_state(num)

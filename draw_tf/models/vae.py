@@ -116,7 +116,7 @@ class VAE(ImageModel):
 
     def generate(self, num, noise=None, seed=None) -> VAEGeneration:
         """Draws new images from the prior; arguments and errors are those of `DRAW.generate`."""
-        if num < 1:
+        if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
             raise ValueError(f"num must be at least 1, got {num}")
         noise = self.check_noise(noise, num, seed)  # [1, N, Z]
         return VAEGeneration(self.decode(noise[0])[tf.newaxis])

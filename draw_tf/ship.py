@@ -1,0 +1,114 @@
+"""Puts a run's weights among those that ship: python -m draw_tf.ship --workdir=DIR --name=NAME
+
+They are evaluated as they will be loaded, after any rounding, before anything is written.
+"""
+
+from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
+
+import os
+import pathlib
+import re
+import tempfile
+
+import numpy as np
+from absl import flags
+
+from draw_tf import checkpoints
+from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
+from draw_tf.config import config_to_dict
+from draw_tf.errors import ConfigError, WorkdirError, why
+from draw_tf.files import write_json
+from draw_tf.training import evaluate_run
+
+FLAGS = flags.FLAGS
+EVALUATION, NOTE = "evaluation.json", "RUN.md"
+
+
+def define_flags() -> None:
+    """The command's flags; not at import, where they would be in another command's way."""
+    flags.DEFINE_string("workdir", None, "folder of the run", required=True)
+    flags.DEFINE_string("name", None, "what the weights will be called", required=True)
+    flags.DEFINE_bool("half", False, "half the size: 16 bits a weight")
+    flags.DEFINE_string("note", "", "how they were trained: the command, the hardware")
+    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets "
+                        "(~/tensorflow_datasets)")
+    flags.DEFINE_integer("noise_samples", 1, "draws of the noise that the bound is averaged over",
+                         lower_bound=1)
+    flags.DEFINE_integer("importance_samples", None, "K of the importance-weighted bound",
+                         lower_bound=1)
+
+
+def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAINED,
+           **options) -> dict:
+    """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
+
+    Args:
+      workdir: of the run.
+      name: lower-case letters, digits, - and _.
+      half: keep the weights in float16.
+      note: how they were trained, as text.
+      folder: of the weights that ship.
+      **options: of `training.evaluate_run`.
+
+    Returns:
+      What `training.evaluate_run` says about the weights as written.
+
+    Raises:
+      ConfigError: the name is of other characters, or the evaluation is refused.
+      WorkdirError: the run cannot be loaded, or the weights not written.
+      DataError: the data set is neither on this machine nor can be downloaded.
+    """
+    if not re.fullmatch("[a-z0-9_-]+", name):
+        raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")
+    workdir = checkpoints.resolve(workdir)
+    configs = checkpoints.read_config(workdir)
+    model, step = checkpoints.load_with_step(workdir)
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".ship-", dir=folder) as partial:
+            new = pathlib.Path(partial)
+            write_json(new / CONFIG, config_to_dict(*configs))
+            checkpoints.save_weights(model, new / WEIGHTS, np.float16 if half else np.float32,
+                                     step)
+            report = evaluate_run(new, **options)
+            write_json(new / EVALUATION, report)
+            metrics = checkpoints.read_metrics(workdir)
+            (new / NOTE).write_text(origin(name, note, half, report, metrics), encoding="utf-8")
+            (folder / name).mkdir(exist_ok=True)
+            for path in new.iterdir():
+                os.replace(path, folder / name / path.name)
+    except OSError as error:
+        raise WorkdirError(f"{folder / name} cannot be written: {why(error)}") from error
+    return report
+
+
+def origin(name: str, note: str, half: bool, report: dict, metrics: list[dict]) -> str:
+    """The text of RUN.md: where weights come from, and how good they are."""
+    lines = [f"# {name}", ""] + ([note, ""] if note else [])
+    trained = "" if report["step"] is None else f"{report['step']} steps of training"
+    if trained and metrics:
+        trained += f" in {metrics[-1]['seconds'] / 60:.1f} minutes"
+    lines += [f"- {trained}"] if trained else []
+    error = "" if report["bound_se"] is None else f" (+- {report['bound_se']:.2f})"
+    weighted = ("" if report["iwae_nats"] is None else
+                f"; importance-weighted {report['iwae_nats']:.2f} "
+                f"({report['importance_samples']} samples)")
+    lines += [f"- {report['dataset']}/{report['split']}, {report['examples']} images, "
+              f"binarize={report['binarize']}: bound {report['bound_nats']:.2f}{error} nats, "
+              f"KL {report['kl_nats']:.2f}{weighted} (all numbers in {EVALUATION})",
+              f"- weights in float{16 if half else 32}; settings in {CONFIG}"]
+    return "\n".join(lines) + "\n"
+
+
+def main(_):
+    """Ships, and prints the bound of what was shipped."""
+    report = ship(FLAGS.workdir, FLAGS.name, FLAGS.half, FLAGS.note, data_dir=FLAGS.data_dir,
+                    noise_samples=FLAGS.noise_samples,
+                    importance_samples=FLAGS.importance_samples)
+    print(f"{PRETRAINED / FLAGS.name}: bound {report['bound_nats']:.2f} nats on "
+          f"{report['dataset']}/{report['split']}")
+
+
+if __name__ == "__main__":
+    commands.start(define_flags, main)
