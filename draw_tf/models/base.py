@@ -24,6 +24,9 @@ class ImageModel(keras.Model):
 
     def __init__(self, config, **kwargs):
         super().__init__(**kwargs)
+        if self.compute_dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype_policy.name}: "
+                             "with 16 bits the filters and the loss lose too many digits")
         self.config = config
         self.trackers = [keras.metrics.Mean(name=name) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
@@ -123,6 +126,31 @@ class ImageModel(keras.Model):
         images = tf.TensorSpec([None, *self.config.image_shape], self.compute_dtype, "images")
         super().export(filepath, **{"input_signature": [images], **options})
 
+    def compile(self, optimizer="rmsprop", loss=None, metrics=None, **options) -> None:
+        """Keras's `compile`, whose loss is `bound`; raises ValueError for another one."""
+        if loss is not None or metrics is not None:
+            raise ValueError("loss and metrics must be None, because this model has its own, got "
+                             f"{loss!r} and {metrics!r}")
+        super().compile(optimizer, **options)
+
+    def fit(self, x=None, y=None, *args, **options):
+        """Keras's `fit`; raises ValueError for images outside [0, 1], labels and weights."""
+        self._images((x, y, options.get("sample_weight")))
+        first = next(iter(x)) if isinstance(x, tf.data.Dataset) else x
+        images = self.check_images(first[0] if isinstance(first, tuple) else first)
+        low, high = (float(f(images)) for f in (tf.reduce_min, tf.reduce_max))
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"images must be in [0, 1], got [{low}, {high}]")
+        return super().fit(x, y, *args, **options)
+
+    @staticmethod
+    def _images(data):
+        images, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if y is not None or sample_weight is not None:
+            raise ValueError("y and sample_weight must be None, because this model learns from "
+                             "images alone")
+        return images
+
     @property
     def metrics(self) -> list:
         """The running means that Keras's `fit` and `evaluate` report, in nats per image."""
@@ -130,14 +158,14 @@ class ImageModel(keras.Model):
 
     def train_step(self, data) -> dict:
         """A step of Keras's `fit`."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = self._images(data)  # [N, H, W, C]
         recon_nats, kl_nats, gradients = self.bound_and_gradients(images)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track(recon_nats, kl_nats)
 
     def test_step(self, data) -> dict:
         """A step of Keras's `evaluate`."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = self._images(data)  # [N, H, W, C]
         return self._track(*self.bound(images))
 
     def _track(self, recon_nats, kl_nats):
@@ -148,5 +176,5 @@ class ImageModel(keras.Model):
 
     def predict_step(self, data) -> tf.Tensor:
         """Keras's `predict`: the images redrawn, probabilities [N, H, W, C]."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = self._images(data)  # [N, H, W, C]
         return tf.sigmoid(self(images).logits)  # [N, H, W, C]

@@ -6,6 +6,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from draw_tf import DRAW
 from draw_tf.checkpoints.weights import named_weights, weight_shapes
@@ -118,3 +119,28 @@ def test_a_model_is_exported_for_serving(tmp_path):
     model = make_model(CONFIG)
     model.export(tmp_path / "served", verbose=False)
     assert (tmp_path / "served" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("config", MODELS)
+def test_what_fit_would_ignore_is_refused(config):
+    model = make_model(config)
+    images, _ = example(config)
+    for options in (dict(loss="mse"), dict(metrics=["mse"])):
+        with pytest.raises(ValueError, match="loss and metrics must be None.*mse"):
+            model.compile("adam", **options)
+    model.compile("adam", jit_compile=False, run_eagerly=True)
+    for images_in_255 in (255 * images, tf.data.Dataset.from_tensors(255 * images)):
+        with pytest.raises(ValueError, match=r"images must be in \[0, 1\], got"):
+            model.fit(images_in_255, verbose=0)
+    for arguments in ((images, images), (images, None, None, 1, 0)):
+        options = {} if len(arguments) == 2 else {"sample_weight": np.ones(len(images))}
+        with pytest.raises(ValueError, match="y and sample_weight must be None"):
+            model.fit(*arguments[:2], verbose=0, **options)
+    model.fit(tf.data.Dataset.from_tensors(images), verbose=0)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float16"])
+def test_numbers_of_16_bits_are_refused(dtype):
+    for config in MODELS:
+        with pytest.raises(ValueError, match=f"dtype must be float32 or float64, got {dtype}"):
+            type(make_model(config))(config, dtype=dtype)
