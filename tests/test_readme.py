@@ -88,7 +88,8 @@ def test_command_runs(folder, monkeypatch, command):  # in the README's order
         assert set(arguments[2:]) <= {"-q", "-n", "auto"}  # all tests: this one is among them
     elif arguments[1] == "draw_tf.benchmark":
         check_benchmark(arguments[2:], folder, monkeypatch)
-    elif any(f"--workdir={name}" in arguments for name in checkpoints.pretrained()):
+    elif arguments[1] == "draw_tf.evaluate" and any(
+            f"--workdir={name}" in arguments for name in checkpoints.pretrained()):
         name = next(word for word in arguments if word.startswith("--workdir=")).partition("=")[2]
         flags = dict(word.lstrip("-").split("=") for word in arguments[2:])
         report = json.loads((checkpoints.resolve(name) / "evaluation.json").read_text())

@@ -3,9 +3,13 @@
 import ast
 import functools
 import graphlib
+import os
 import subprocess
 import sys
 
+import pytest
+
+import draw_tf
 from tests.cli import ROOT
 
 SCRIPTS = {"train", "generate"}
@@ -97,3 +101,14 @@ def test_the_package_imports_nothing_until_it_is_asked():
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True,
                           check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("imports", ["import draw_tf, keras", "import keras, draw_tf"])
+def test_keras_loads_a_model_once_the_package_is_imported(imports, tmp_path):
+    model = draw_tf.DRAW(draw_tf.DRAWConfig(glimpses=1, hidden_size=2))
+    model.save(tmp_path / "model.keras")
+    script = f"{imports}; print(keras.saving.load_model('model.keras').config.glimpses)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True,
+                          text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.stdout == "1\n", done.stderr
