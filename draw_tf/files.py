@@ -41,6 +41,17 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
         raise
 
 
+def remove_partial(folder: str | os.PathLike, name: str) -> None:
+    """Removes what a process that was killed in `write_whole` left beside a file.
+
+    Args:
+      folder: where the file is.
+      name: of the file, or a pattern such as "*.gif".
+    """
+    for path in pathlib.Path(folder).glob(f".{name}.????????.partial"):
+        path.unlink()
+
+
 def write_json(path: str | os.PathLike, content) -> None:
     """Writes `content` as indented JSON; see `write_whole`."""
     write_whole(path, json.dumps(content, indent=2) + "\n")

@@ -64,6 +64,18 @@ def test_a_file_keeps_its_mode_and_a_new_one_has_the_usual_mode(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: None)  # as if killed before
+        files.write_whole(tmp_path / "a.gif", b"")
+    others = {".a.gif.partial", "b.a.gif.12345678.partial", ".c.json.12345678.partial", "a.gif"}
+    for name in others:
+        (tmp_path / name).touch()
+    assert len(list(tmp_path.iterdir())) == 5
+    files.remove_partial(tmp_path, "a*.gif")
+    assert {path.name for path in tmp_path.iterdir()} == others
+
+
 def test_a_file_in_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(OSError):
         files.write_whole(tmp_path / "no" / "file", "text")

@@ -53,25 +53,27 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
             _remove_others(folder, kept)
         raise WorkdirError(f"the checkpoint {prefix(workdir, step)} cannot be written: "
                            f"{_reason(error)}") from error
-    tidy(workdir, step)
+    _prune(workdir, step)
 
 
 def tidy(workdir, step: int) -> None:
-    """Removes all checkpoints up to `step` but the newest `KEPT`, and what a kill left.
-
-    Those of later steps are damaged; they go when there is a new one.
+    """Ends a `save` of this step that was killed; where there are later ones, the next save does.
 
     Raises:
       OSError: something cannot be removed or written.
     """
+    if saved_steps(workdir)[:1] == [step]:
+        _prune(workdir, step)
+
+
+def _prune(workdir, step):
+    """Removes all but the newest `KEPT` checkpoints up to `step`, and what a kill left."""
     folder = pathlib.Path(workdir) / FOLDER
     kept = [other for other in saved_steps(workdir) if other <= step][:KEPT]
-    if not kept:
-        return
     _remove_others(folder, kept)
     remove_partial(folder, "checkpoint")
     # the note by which TensorFlow itself finds what there is
-    write_whole(folder / "checkpoint", f'model_checkpoint_path: "ckpt-{kept[0]}"\n' + "".join(
+    write_whole(folder / "checkpoint", f'model_checkpoint_path: "ckpt-{step}"\n' + "".join(
         f'all_model_checkpoint_paths: "ckpt-{other}"\n' for other in reversed(kept)))
 
 

@@ -16,14 +16,15 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.image import metadata as image_metadata
 from tqdm import tqdm
 
-from draw_tf.checkpoints.workdir import METRICS, read_metrics
+from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
 from draw_tf.data import Images
-from draw_tf.files import write_whole
+from draw_tf.files import remove_partial, write_whole
 from draw_tf.pictures import strokes, tiles
 
 SHOWN = 16  # images in a grid, at most
 NEWEST = "strokes.gif"
+FRAME = 16  # bytes around each record of an events file: its length and two checksums
 
 
 def write_gif(tag: str, gif: bytes, frames: np.ndarray, step: int) -> None:
@@ -45,21 +46,23 @@ def write_gif(tag: str, gif: bytes, frames: np.ndarray, step: int) -> None:
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
     """Removes from a file of TensorBoard what lies after a step, or was cut short."""
-    kept, whole = [], True
+    kept, end, whole, empty = [], 0, True, True
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            if event_pb2.Event.FromString(record).step <= last_step:
-                kept.append(record)
+            event = event_pb2.Event.FromString(record)
+            start, end = end, end + len(record) + FRAME
+            if event.step <= last_step:
+                kept.append(slice(start, end))
+                empty = empty and event.HasField("file_version")
             else:
                 whole = False
     except tf.errors.DataLossError:
         whole = False
-    if not whole:
-        partial = f"{path}.partial"
-        with tf.io.TFRecordWriter(partial) as writer:
-            for record in kept:
-                writer.write(record)
-        os.replace(partial, path)
+    if empty:
+        path.unlink()
+    elif not whole:
+        content = path.read_bytes()
+        write_whole(path, b"".join(content[part] for part in kept))
 
 
 class Log:
@@ -87,8 +90,11 @@ class Log:
         # what a killed run logged after its last checkpoint will come again
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        for path in (self.workdir / "events").glob("*/events.out.tfevents.*"):
-            keep_events(path, step)
+        for path in (self.workdir / "events").glob("*/events.out.tfevents.*.v2"):
+            keep_events(path, step or -1)  # from the start, step 0 comes again too
+            remove_partial(path.parent, "events.out.tfevents.*")
+        for name in (CONFIG, METRICS, "strokes*.gif"):
+            remove_partial(self.workdir, name)
         self.first_step, self.began = step, time.perf_counter()
         self.bar = tqdm(total=config.train_steps, initial=step, unit=" steps", file=sys.stdout,
                         dynamic_ncols=True, disable=None)  # None: only on a terminal
@@ -96,21 +102,31 @@ class Log:
             self.say(f"Resuming {self.workdir} at step {step}")
         if self.changed:
             self.say(f"Settings changed: {', '.join(self.changed)}")
+        if not step or self.changed:
+            self._settings(step)
+        return self
+
+    def _settings(self, step):
+        """Writes the settings, and at the start the graph, to TensorBoard."""
         with self._writer("train").as_default(step):
-            settings = config_to_dict(self.trainer.model.config, config)
+            settings = config_to_dict(self.trainer.model.config, self.trainer.config)
             tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
             hparams.hparams({name: value if isinstance(value, (bool, int, float, str))
                              else str(value) for part in settings.values()
                              for name, value in part.items()})
             if not step:
                 self._graph()
-        return self
 
     def __exit__(self, *_):
         self.stop_profile()
         self.bar.close()
         for writer in self.writers.values():
             writer.close()
+
+    def flush(self) -> None:
+        """Hands to the system what TensorBoard is to show, so that a kill cannot lose it."""
+        for writer in self.writers.values():
+            writer.flush()
 
     def _writer(self, split):
         if split not in self.writers:
@@ -174,6 +190,10 @@ class Log:
                  f"recon {line['recon_nats']:7.2f}  kl {line['kl_nats']:6.2f}  {left} left  "
                  f"{line['images_per_second']:6.0f} images/s")
 
+    def gif(self, step: int) -> pathlib.Path:
+        """Where the strokes of a step are drawn."""
+        return self.workdir / f"strokes-{step}.gif"
+
     def pictures(self, step: int) -> pathlib.Path:
         """Writes strokes as a GIF, and to TensorBoard samples, reconstructions and windows.
 
@@ -185,7 +205,7 @@ class Log:
         generation = model.generate(SHOWN, seed=0)
         redrawn = strokes.probabilities(trace.canvases[-1])  # [16, H, W, C]
         drawn = strokes.probabilities(generation.canvases[-1])  # [16, H, W, C]
-        path = self.workdir / f"strokes-{step}.gif"
+        path = self.gif(step)
         with self._writer("train").as_default(step):
             across = math.gcd(len(self.shown), 4)  # pairs in a row
             pairs = [images[k::across] for k in range(across) for images in (self.shown, redrawn)]

@@ -127,6 +127,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
+        saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
         with Log(home, trainer, eval_images, changed) as log, stop_requests() as stopping:
             return _Loop(trainer, home, log, train_images, eval_images, profile_steps).run(stopping)
@@ -161,7 +162,10 @@ class _Loop:
         self.profile_steps = profile_steps
         self.step = int(trainer.step)
         self.report = None  # the last evaluation
-        self.drawn = None  # step and path of the last pictures
+        self.saved = self.step  # the last checkpoint's
+        # step and path of the last pictures; a run that had ended has its own
+        path = log.gif(self.step)
+        self.drawn = (self.step, path) if self.step and path.exists() else None
         self._clear()
 
     def _clear(self):
@@ -203,7 +207,7 @@ class _Loop:
                 started = time.perf_counter()
             stopped = trainer.agree(stopping() or self.log.unheard)
         self._tick(started)
-        if self.step < config.train_steps:
+        if self.saved != self.step:
             self._save()
         if self.drawn is None or self.drawn[0] != self.step:
             self._draw()
@@ -211,7 +215,9 @@ class _Loop:
         return self.report
 
     def _save(self):
+        self.log.flush()  # what comes before a checkpoint is not written again
         saves.save(self.trainer.checkpoint(), self.home, self.step)
+        self.saved = self.step
 
     def _draw(self):
         self.drawn = self.step, self.log.pictures(self.step)

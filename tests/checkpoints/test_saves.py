@@ -1,6 +1,7 @@
 """Checkpoints: written whole, pruned, and read back from the newest one that is whole."""
 
 import dataclasses
+import os
 import shutil
 
 import pytest
@@ -107,6 +108,8 @@ def test_the_newest_two_are_kept_and_nothing_half_written(run, trainer):
     folder = run / saves.FOLDER
     (folder / "ckpt-105.data-00000-of-00001.tempstate12").write_text("left by a kill")
     (folder / "ckpt-107_temp").mkdir()
+    (folder / "ckpt-100.index.tempstate12").write_text("of one that stays")
+    (folder / ".checkpoint.a1b2c3d4.partial").touch()
     (folder / "ckpt-6.bad.index").touch()
     (folder / "checkpoint").write_text("")
     (folder / "notes.txt").touch()
@@ -117,6 +120,32 @@ def test_the_newest_two_are_kept_and_nothing_half_written(run, trainer):
     assert state.model_checkpoint_path == str(folder / "ckpt-110")
     assert list(state.all_model_checkpoint_paths) == [
         str(folder / "ckpt-100"), str(folder / "ckpt-110")]
+
+
+def test_a_save_that_was_killed_before_it_had_pruned_is_ended(run):
+    folder = run / saves.FOLDER
+    for ending in ("index", "data-00000-of-00001"):
+        shutil.copy(folder / f"ckpt-90.{ending}", folder / f"ckpt-80.{ending}")
+    (folder / "ckpt-100_temp").mkdir()
+    saves.tidy(run, 90)  # 100 is damaged: one more may be needed
+    assert saves.saved_steps(run) == [100, 90, 80]
+    saves.tidy(run, 100)
+    assert names(run) == files_of(90, 100)
+    assert tf.train.latest_checkpoint(folder) == saves.prefix(run, 100)
+
+
+def test_a_new_workdir_has_nothing_to_end(tmp_path):
+    saves.tidy(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_is_on_the_disk_before_others_go(run, trainer, monkeypatch):
+    order, prune = [], saves._prune
+    monkeypatch.setattr(os, "fsync", lambda file: order.append(os.fstat(file).st_ino))
+    monkeypatch.setattr(saves, "_prune", lambda *_: order.append("prune") or prune(*_))
+    save_step(run, trainer, 110)
+    assert set(order[:order.index("prune")]) == {
+        path.stat().st_ino for path in (run / saves.FOLDER).glob("ckpt-110.*")}
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(run, trainer, monkeypatch):

@@ -1,0 +1,180 @@
+"""Kills a training run again and again, and compares what is left with a run that nobody killed.
+
+    python tests/soak.py [--kills=20] [--seed=0]
+
+Each of these kills is a SIGKILL, of a real `train.py`. `--kills` of them come at random, and one at
+each of the moments that soak_child.py knows. After each one, the same command goes on.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+
+from draw_tf.checkpoints import read_metrics, saves
+
+TESTS = pathlib.Path(__file__).resolve().parent
+PATIENCE = 600  # seconds, after which a process hangs
+# how often each moment comes before the kill; the order makes sure that each one does come
+KILLS = {"config": 1, "gif": 1, "parts": 1, "log": 2, "metrics": 1, "events": 1, "data": 1,
+         "newest gif": 1, "index": 1, "note": 1, "prune": 2}
+
+
+class Soak:
+    """Runs of one command in folders below `folder`.
+
+    Args:
+      folder: an empty folder.
+      steps: of a whole run.
+    """
+
+    def __init__(self, folder, steps):
+        self.folder = pathlib.Path(folder)
+        self.flags = ["--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=16",
+                      "--jit_compile=false", "--steps_per_call=2", f"--train_steps={steps}",
+                      "--log_every=2", "--save_every=3", "--image_every=6", "--eval_every=12"]
+        self.steps = steps
+
+    @contextlib.contextmanager
+    def started(self, workdir, *child):
+        """A process of train.py, or of soak_child.py with these arguments; killed at the end."""
+        program = [TESTS / "soak_child.py", *child] if child else [TESTS.parent / "train.py"]
+        with open(self.errors(workdir), "wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, *map(str, program), f"--workdir={self.folder / workdir}",
+                 *self.flags], stdout=subprocess.PIPE, stderr=errors)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def errors(self, workdir):
+        return self.folder / f"{workdir}.stderr"
+
+    def finish(self, workdir):
+        """Runs to the end."""
+        with self.started(workdir) as process:
+            process.communicate(timeout=PATIENCE)
+            self.check_ended(process, workdir)
+
+    def check_ended(self, process, workdir):
+        errors = self.errors(workdir).read_text()
+        assert process.returncode == 0 and "Traceback" not in errors, errors
+
+    def kill_at(self, workdir, moment, count):
+        """Kills a run at a moment of soak_child.py."""
+        marker, began = self.folder / f"{workdir}.marker", time.monotonic()
+        with self.started(workdir, moment, count, marker) as process:
+            while not marker.exists():
+                assert process.poll() is None and time.monotonic() < began + PATIENCE, (
+                    f"{moment} did not come: {self.errors(workdir).read_text()}")
+                time.sleep(0.02)
+        marker.unlink()
+
+    def kill_at_random(self, workdir, dice, longest):
+        """Kills a run at random; returns whether it had not ended before."""
+        with self.started(workdir) as process:
+            lines = dice.randrange(10)
+            for _ in range(lines):
+                process.stdout.readline()
+            try:
+                process.wait(dice.uniform(0, 0.5 if lines else longest))
+            except subprocess.TimeoutExpired:
+                return True
+            self.check_ended(process, workdir)
+            return False
+
+    def check(self, workdir, undisturbed):
+        """Asserts that a finished run left what a run that nobody killed left."""
+        left, right = self.folder / workdir, self.folder / undisturbed
+        assert saves.saved_steps(left)[0] == self.steps
+        ours, theirs = arrays(left), arrays(right)
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            np.testing.assert_array_equal(ours[name], value, err_msg=name)
+        assert logged(left) == logged(right)
+        assert sorted(plotted(left)) == sorted(plotted(right))
+        assert files(left) == files(right)
+        for path in right.glob("*.gif"):
+            assert (left / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def arrays(workdir):
+    """Every number in the newest checkpoint but the time it took."""
+    reader = tf.train.load_checkpoint(saves.latest(workdir))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+            if not name.startswith(("seconds", "save_counter", "_CHECKPOINTABLE"))}
+
+
+def logged(workdir):
+    """Step and split of each line of metrics, and the numbers that do not depend on kills."""
+    return [(line["step"], line["split"], line["bound_nats"] if line["split"] == "test" else None)
+            for line in read_metrics(workdir)]
+
+
+def plotted(workdir):
+    """Split, tag and step of whatever TensorBoard shows."""
+    for path in (workdir / "events").glob("*/*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = event_pb2.Event.FromString(record)
+            for value in event.summary.value:
+                yield path.parent.name, value.tag, event.step
+            if event.HasField("graph_def"):
+                yield path.parent.name, "graph", event.step
+
+
+def files(workdir):
+    """The files of a run; one name for all of TensorBoard's in a folder."""
+    paths = (path.relative_to(workdir) for path in workdir.rglob("*") if not path.is_dir())
+    return {str(path.parent / "events" if path.name.startswith("events.out.tfevents.")
+                and path.name.endswith(".v2") else path) for path in paths}
+
+
+def main():
+    """The long form."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20, help="at random moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    options = parser.parse_args()
+    dice = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        soak = Soak(folder, steps=48)
+        started = time.monotonic()
+        soak.finish("undisturbed")
+        longest = time.monotonic() - started
+        for moment, count in KILLS.items():
+            soak.kill_at("moments", moment, count)
+            print(f"killed at {moment}", flush=True)
+        soak.finish("moments")
+        soak.check("moments", "undisturbed")
+        killed, ended = 0, 0
+        while killed < options.kills:
+            if soak.kill_at_random(f"random{ended}", dice, longest):
+                killed += 1
+                steps = saves.saved_steps(soak.folder / f"random{ended}")
+                print(f"killed at random, {killed} of {options.kills}; saved: {steps}", flush=True)
+            else:
+                soak.check(f"random{ended}", "undisturbed")
+                ended += 1
+        for _ in range(2):  # the second time, nothing is left to do
+            soak.finish(f"random{ended}")
+            soak.check(f"random{ended}", "undisturbed")
+    print(f"{killed + len(KILLS)} kills in {time.monotonic() - started:.0f} seconds, and the same "
+          "as without")
+
+
+if __name__ == "__main__":
+    main()
