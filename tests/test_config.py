@@ -55,6 +55,9 @@ BAD = [
     *((TrainConfig, name, "other") for name in ("binarize", "schedule", "jit_compile",
                                                 "distribute")),
     *((TrainConfig, name, value) for name in ("dataset", "start") for value in (None, 1)),
+    *((TrainConfig, "image_size", value) for value in (
+        None, (64, 64), "", "64", "64,", "64,64,3", "64x64", "0,64", "64,-1", "64,8192", "6 4,6")),
+    *((TrainConfig, "image_channels", value) for value in (0, 2, 4, True, "1")),
     (TrainConfig, "jit_compile", 1), (TrainConfig, "schedule", "cosine"),
     *((TrainConfig, name, value) for name in ("learning_rate", "final_learning_rate")
       for value in (0, -1e-3, math.nan, math.inf, "0.1", True)),
@@ -72,6 +75,11 @@ def test_a_bad_value_is_refused_by_field_and_value(config_class, name, value):
     message = str(error.value)
     assert message.startswith(f"{name} must be ") and "\n" not in message
     assert message.endswith(f"got {value!r}")
+
+
+def test_pictures_of_a_folder_are_brought_to_one_shape():
+    assert TrainConfig().folder_shape == (64, 64, 3)
+    assert TrainConfig(image_size="32,48", image_channels=1).folder_shape == (32, 48, 1)
 
 
 @pytest.mark.parametrize("fields, message", [
