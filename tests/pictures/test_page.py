@@ -17,7 +17,7 @@ from draw_tf.models.vae import VAE
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.page import page
 from tests.browser import Browser, program
-from tests.cli import run_script
+from tests.cli import ROOT, run_script
 
 WINDOW = ("gx", "gy", "delta", "sigma2", "gamma")
 SMALL = dict(glimpses=3, hidden_size=8, latent_size=2)
@@ -159,6 +159,14 @@ def test_generate_writes_a_page(tiny_run, tmp_path, mode):
     assert f"--mode={mode} --seed=5" in held["caption"]
     assert (held["kl"] is None) == (held["read"] is None) == (mode in ("prior", "interpolate"))
     assert (held["known"] is None) == (mode != "complete")
+
+
+def test_the_example_in_assets_is_such_a_page():
+    example = (ROOT / "assets" / "explorer.html").read_text(encoding="utf-8")
+    held = content(example)
+    assert (held["steps"], held["images"]) == (32, 16)
+    without = re.compile(r'(type="application/json">).*?(?=</script>)', re.DOTALL)
+    assert without.sub(r"\1", example) == without.sub(r"\1", page(*draw("paper")))
 
 
 def test_a_vae_has_no_page(monkeypatch, tmp_path, capfd):
