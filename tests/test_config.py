@@ -16,7 +16,7 @@ def test_the_default_model_is_the_articles():
     assert dataclasses.asdict(DRAWConfig()) == dict(
         image_shape=(28, 28, 1), glimpses=10, hidden_size=256, latent_size=10, read_size=5,
         write_size=5, read_attention=True, write_attention=True, equations="article",
-        shared_noise=False)
+        shared_noise=False, likelihood="bernoulli")
 
 
 def test_the_default_training_is_the_articles():
@@ -50,6 +50,7 @@ BAD = [
     *((DRAWConfig, name, value) for name in ("read_attention", "write_attention", "shared_noise")
       for value in (1, "true", None)),
     *((DRAWConfig, "equations", value) for value in ("listing", "", None)),
+    (DRAWConfig, "likelihood", "poisson"),
     *((TrainConfig, name, value) for name in ("seed", "unroll") for value in (-1, 0.5, True, "x")),
     (TrainConfig, "seed", 2**31), (TrainConfig, "unroll", "-1"), (TrainConfig, "unroll", ""),
     *((TrainConfig, name, "other") for name in ("binarize", "schedule", "jit_compile",

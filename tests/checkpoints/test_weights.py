@@ -126,7 +126,7 @@ def test_damaged_weights_are_reported(tmp_path, spoil):
 
 def test_a_file_is_checked_before_a_model_is_built(tmp_path, monkeypatch):
     save_npz(tmp_path)
-    monkeypatch.setattr(workdirs, "DRAW", lambda *_: pytest.fail("a model was built"))
+    monkeypatch.setattr(workdirs, "make_model", lambda *_: pytest.fail("a model was built"))
     large = dataclasses.replace(CONFIG, hidden_size=2**14 - 1)
     write_json(tmp_path / workdirs.CONFIG, config_to_dict(large, QUIET))
     assert "weights" in sentence(checkpoints.load, tmp_path)
