@@ -1,5 +1,6 @@
 """The listing's variables, by name or from its checkpoint, become our weights."""
 
+import functools
 import json
 import os
 import pathlib
@@ -24,11 +25,17 @@ def listing_config(**fields):
                                   latent_size=3, read_size=3, write_size=4), **fields})
 
 
+@functools.cache
+def shapes(config):
+    """The listing's variables for a config: name to shape."""
+    return listing.listing_shapes(DRAW(config))
+
+
 def listing_weights(config, seed=0):
     """Random variables of the listing for a config: name to array."""
     random = np.random.default_rng(seed)
     return {name: random.normal(0, 0.3, shape).astype(np.float32)
-            for name, shape in listing.listing_shapes(DRAW(config)).items()}
+            for name, shape in shapes(config).items()}
 
 
 def loaded(config, weights, dtype=None):
@@ -98,12 +105,20 @@ def test_the_mapping_is_left_as_it_was():
         np.testing.assert_array_equal(weights[name], value)
 
 
-@pytest.mark.parametrize("name", list(listing.listing_shapes(DRAW(listing_config()))))
-def test_a_missing_variable_is_named(name):
+@pytest.fixture(scope="module")
+def model():
+    return DRAW(listing_config())
+
+
+NAMES = list(shapes(listing_config()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_variable_is_named(name, model):
     weights = listing_weights(listing_config())
     del weights[name]
     with pytest.raises(ValueError, match=f"'{name}' is missing"):
-        loaded(listing_config(), weights)
+        draw_tf.load_listing_weights(model, weights)
 
 
 def test_an_extra_variable_is_named():
@@ -112,12 +127,11 @@ def test_an_extra_variable_is_named():
         loaded(listing_config(), weights)
 
 
-@pytest.mark.parametrize("name", list(listing.listing_shapes(DRAW(listing_config()))))
-def test_a_variable_of_another_shape_is_named_with_both_shapes(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variable_of_another_shape_is_named_with_both_shapes(name, model):
     weights = listing_weights(listing_config())
     shape = weights[name].shape
     weights[name] = np.zeros((shape[0] + 1, *shape[1:]), np.float32)
-    model = DRAW(listing_config())
     before = model.get_weights()
     with pytest.raises(ValueError) as error:
         draw_tf.load_listing_weights(model, weights)
