@@ -2,12 +2,12 @@
 
 from draw_tf.checkpoints.weights import assign_weights, named_weights, save_weights
 from draw_tf.checkpoints.workdir import (
-                                         best_pretrained,
-                                         load,
-                                         load_with_step,
-                                         pretrained,
-                                         read_config,
-                                         read_metrics,
-                                         resolve,
-                                         write_settings,
+    best_pretrained,
+    load,
+    load_with_step,
+    pretrained,
+    read_config,
+    read_metrics,
+    resolve,
+    write_settings,
 )
