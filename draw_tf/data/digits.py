@@ -10,7 +10,7 @@ from draw_tf import noise
 TRAINING_DIGITS = 4500
 SIDE = 60  # pixels, of an image of two digits
 LUMA = np.array([0.299, 0.587, 0.114])  # how light red, green and blue look
-DARK, LIGHT = 0.2, 0.8
+GROUND, INK = 0.15, 0.7  # so light
 # Multiples of these spread evenly over the unit square (Martin Roberts's R2 sequence).
 _STEPS = np.array([0.7548776662466927, 0.5698402909980532])
 
@@ -37,18 +37,16 @@ def read_colour(name: str, split: str, data_dir=None, shape=None) -> np.ndarray:
 def colours(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The ink and the ground of images by their index, each [M, 3] in [0, 1].
 
-    Both go over the whole circle of hues. Even images are light on dark, odd ones dark on light.
+    Both go over the whole circle of hues, and the ink is always the lighter one.
     """
     hues = indices[:, np.newaxis] * _STEPS % 1  # [M, 2]
-    odd = indices % 2 == 1  # [M]
-    return (_colour(hues[:, 0], np.where(odd, DARK, LIGHT)),
-            _colour(hues[:, 1], np.where(odd, LIGHT, DARK)))
+    return _colour(hues[:, 0], INK), _colour(hues[:, 1], GROUND)
 
 
 def _colour(hues, lightness):
-    """The purest colours [M, 3] of these hues in [0, 1) [M] that are so light [M]."""
+    """The purest colours [M, 3] of these hues in [0, 1) [M] that are so light."""
     pure = np.clip(np.abs((hues[:, np.newaxis] * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)  # [M, 3]
-    luma, lightness = (pure @ LUMA)[:, np.newaxis], lightness[:, np.newaxis]  # [M, 1]
+    luma = (pure @ LUMA)[:, np.newaxis]  # [M, 1]
     darker = pure * lightness / luma  # [M, 3], mixed with black
     lighter = pure + (1 - pure) * (lightness - luma) / (1 - luma)  # [M, 3], mixed with white
     return np.where(lightness < luma, darker, lighter)

@@ -28,9 +28,7 @@ def test_ink_is_well_apart_from_its_ground():
     ink, ground = digits.colours(np.arange(5000))
     for colour in (ink, ground):
         assert colour.shape == (5000, 3) and colour.min() >= 0 and colour.max() <= 1
-    lightness = (ink - ground) @ digits.LUMA  # [M]
-    assert np.abs(lightness).min() > 0.5
-    assert (lightness > 0).mean() == 0.5  # light on dark as often as dark on light
+    assert ((ink - ground) @ digits.LUMA).min() > 0.5
 
 
 @pytest.mark.parametrize("first", [0, 4500])
