@@ -7,6 +7,7 @@ import contextlib
 import json
 import pathlib
 
+import numpy as np
 from absl import flags
 
 from draw_tf import commands  # isort: skip (it starts TensorFlow quietly)
@@ -16,6 +17,7 @@ from draw_tf.files import check_output, write_whole
 from draw_tf.pictures import curves, strokes, tiles
 
 FLAGS = flags.FLAGS
+BLOCK = 2000  # training images
 
 
 def define_flags() -> None:
@@ -64,7 +66,10 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
     if config.binarize != "none":
         images = images.binarized()
     samples = strokes.probabilities(model.generate(num, seed=0).canvases[-1])  # [N, H, W, C]
-    strokes.save(out / "samples.png", tiles.samples_and_nearest(samples, images.floats()))
+    # a block at a time: all images as floats may not fit into memory
+    blocks = (images.floats(slice(first, first + BLOCK)) for first in range(0, len(images), BLOCK))
+    nearest = np.concatenate([block[tiles.nearest(samples, block)] for block in blocks])
+    strokes.save(out / "samples.png", tiles.samples_and_nearest(samples, nearest))
 
 
 def main(_) -> None:
