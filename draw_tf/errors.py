@@ -1,6 +1,7 @@
 """Errors whose message is one sentence for the person who typed the command."""
 
 import pathlib
+import re
 
 
 class DRAWError(Exception):
@@ -27,10 +28,18 @@ class MissingPackageError(DRAWError, ImportError):
     """A package that only some commands need is not installed."""
 
 
-def why(error: OSError) -> str:
-    """What an OSError says, in words that also fit a file where a folder must be."""
-    if isinstance(error, (FileExistsError, NotADirectoryError)):
-        path = pathlib.Path(error.filename)  # may be below the file
+# where in its own code TensorFlow was
+_NOTES = re.compile(r"\{\{function_node .*?\}\} ?| \[Op:\w+\]( name: ?\w*)?")
+
+
+def why(error: Exception) -> str:
+    """What an error says, in one line, also where a file is in the place of a folder."""
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    if name and isinstance(error, (FileExistsError, NotADirectoryError)):
+        path = pathlib.Path(name)  # may be below the file
         file = next((part for part in (path, *path.parents) if part.is_file()), path)
         return f"{file} is a file, not a folder"
-    return error.strerror or str(error)
+    if name and isinstance(error, IsADirectoryError):
+        return f"{name} is a folder, not a file"
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return _NOTES.sub("", text.splitlines()[0]).strip()

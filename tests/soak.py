@@ -32,6 +32,11 @@ KILLS = {"config": 1, "gif": 1, "parts": 1, "log": 2, "metrics": 1, "events": 1,
          "newest gif": 1, "index": 1, "note": 1, "prune": 2}
 
 
+FLAGS = ("--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=16",
+         "--jit_compile=false", "--steps_per_call=2", "--log_every=2", "--save_every=3",
+         "--image_every=6", "--eval_every=12")
+
+
 class Soak:
     """Runs of one command in folders below `folder`.
 
@@ -42,10 +47,7 @@ class Soak:
 
     def __init__(self, folder, steps):
         self.folder = pathlib.Path(folder)
-        self.flags = ["--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=16",
-                      "--jit_compile=false", "--steps_per_call=2", f"--train_steps={steps}",
-                      "--log_every=2", "--save_every=3", "--image_every=6", "--eval_every=12"]
-        self.steps = steps
+        self.flags = [*FLAGS, f"--train_steps={steps}"]
 
     @contextlib.contextmanager
     def started(self, workdir, *child):
@@ -97,19 +99,22 @@ class Soak:
             self.check_ended(process, workdir)
             return False
 
-    def check(self, workdir, undisturbed):
-        """Asserts that a finished run left what a run that nobody killed left."""
-        left, right = self.folder / workdir, self.folder / undisturbed
-        assert saves.saved_steps(left)[0] == self.steps
-        ours, theirs = arrays(left), arrays(right)
-        assert ours.keys() == theirs.keys()
-        for name, value in theirs.items():
-            np.testing.assert_array_equal(ours[name], value, err_msg=name)
-        assert logged(left) == logged(right)
-        assert sorted(plotted(left)) == sorted(plotted(right))
-        assert files(left) == files(right)
-        for path in right.glob("*.gif"):
-            assert (left / path.name).read_bytes() == path.read_bytes(), path.name
+    def check(self, workdir):
+        """Asserts that a finished run left what the run "undisturbed" left."""
+        check(self.folder / workdir, self.folder / "undisturbed")
+
+
+def check(left, right):
+    """Asserts that two finished runs left the same, to the last bit."""
+    ours, theirs = arrays(left), arrays(right)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+    assert logged(left) == logged(right)
+    assert sorted(plotted(left)) == sorted(plotted(right))
+    assert files(left) == files(right)
+    for path in right.glob("*.gif"):
+        assert (left / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def arrays(workdir):
@@ -159,7 +164,7 @@ def main():
             soak.kill_at("moments", moment, count)
             print(f"killed at {moment}", flush=True)
         soak.finish("moments")
-        soak.check("moments", "undisturbed")
+        soak.check("moments")
         killed, ended = 0, 0
         while killed < options.kills:
             if soak.kill_at_random(f"random{ended}", dice, longest):
@@ -167,11 +172,11 @@ def main():
                 steps = saves.saved_steps(soak.folder / f"random{ended}")
                 print(f"killed at random, {killed} of {options.kills}; saved: {steps}", flush=True)
             else:
-                soak.check(f"random{ended}", "undisturbed")
+                soak.check(f"random{ended}")
                 ended += 1
         for _ in range(2):  # the second time, nothing is left to do
             soak.finish(f"random{ended}")
-            soak.check(f"random{ended}", "undisturbed")
+            soak.check(f"random{ended}")
     print(f"{killed + len(KILLS)} kills in {time.monotonic() - started:.0f} seconds, and the same "
           "as without")
 

@@ -9,7 +9,7 @@ import sys
 
 import tensorflow as tf
 
-from draw_tf.errors import WorkdirError
+from draw_tf.errors import WorkdirError, why
 from draw_tf.files import remove_partial, write_whole
 
 FOLDER = "checkpoints"
@@ -52,7 +52,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
         with contextlib.suppress(OSError):
             _remove_others(folder, kept)
         raise WorkdirError(f"the checkpoint {prefix(workdir, step)} cannot be written: "
-                           f"{_reason(error)}") from error
+                           f"{why(error)}") from error
     _prune(workdir, step)
 
 
@@ -86,17 +86,13 @@ def _remove_others(folder, kept):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _reason(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 @contextlib.contextmanager
 def _reading(path):
     """Turns what TensorFlow raises over a bad checkpoint into a WorkdirError of one sentence."""
     try:
         yield
     except (tf.errors.OpError, ValueError, AssertionError, IndexError, SystemError) as error:
-        reason = "it lacks a part" if isinstance(error, AssertionError) else _reason(error)
+        reason = "it lacks a part" if isinstance(error, AssertionError) else why(error)
         raise WorkdirError(f"the checkpoint {path} cannot be read, because it is damaged or of "
                            f"another model ({reason})") from error
 

@@ -1,5 +1,6 @@
 """What a run reports: lines on the terminal, metrics.jsonl, TensorBoard, and pictures."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
 from draw_tf.data import Images
+from draw_tf.errors import why
 from draw_tf.files import remove_partial, write_whole
 from draw_tf.pictures import strokes, tiles
 
@@ -65,6 +67,15 @@ def keep_events(path: pathlib.Path, last_step: int) -> None:
         write_whole(path, b"".join(content[part] for part in kept))
 
 
+@contextlib.contextmanager
+def _os_errors():
+    """Turns what TensorFlow raises over files into an OSError."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(why(error)) from error
+
+
 class Log:
     """Everything a run writes except checkpoints; a context manager.
 
@@ -87,14 +98,7 @@ class Log:
 
     def __enter__(self):
         step, config = int(self.trainer.step), self.trainer.config
-        # what a killed run logged after its last checkpoint will come again
-        kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
-        write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        for path in (self.workdir / "events").glob("*/events.out.tfevents.*.v2"):
-            keep_events(path, step or -1)  # from the start, step 0 comes again too
-            remove_partial(path.parent, "events.out.tfevents.*")
-        for name in (CONFIG, METRICS, "strokes*.gif"):
-            remove_partial(self.workdir, name)
+        self._forget(step)
         self.first_step, self.began = step, time.perf_counter()
         self.bar = tqdm(total=config.train_steps, initial=step, unit=" steps", file=sys.stdout,
                         dynamic_ncols=True, disable=None)  # None: only on a terminal
@@ -106,9 +110,20 @@ class Log:
             self._settings(step)
         return self
 
+    def _forget(self, step):
+        """Removes what a killed run logged after its last checkpoint, for it will come again."""
+        kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
+        write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+        for path in (self.workdir / "events").glob("*/events.out.tfevents.*.v2"):
+            with _os_errors():
+                keep_events(path, step or -1)  # from the start, step 0 comes again too
+            remove_partial(path.parent, "events.out.tfevents.*")
+        for name in (CONFIG, METRICS, "strokes*.gif"):
+            remove_partial(self.workdir, name)
+
     def _settings(self, step):
         """Writes the settings, and at the start the graph, to TensorBoard."""
-        with self._writer("train").as_default(step):
+        with self._plotting("train", step):
             settings = config_to_dict(self.trainer.model.config, self.trainer.config)
             tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
             hparams.hparams({name: value if isinstance(value, (bool, int, float, str))
@@ -118,21 +133,27 @@ class Log:
                 self._graph()
 
     def __exit__(self, *_):
-        self.stop_profile()
         self.bar.close()
-        for writer in self.writers.values():
-            writer.close()
+        self.stop_profile()
+        with _os_errors():
+            for writer in self.writers.values():
+                writer.close()
 
     def flush(self) -> None:
         """Hands to the system what TensorBoard is to show, so that a kill cannot lose it."""
-        for writer in self.writers.values():
-            writer.flush()
+        with _os_errors():
+            for writer in self.writers.values():
+                writer.flush()
 
-    def _writer(self, split):
-        if split not in self.writers:
-            folder = self.workdir / "events" / split
-            self.writers[split] = tf.summary.create_file_writer(str(folder))
-        return self.writers[split]
+    @contextlib.contextmanager
+    def _plotting(self, split, step):
+        """Sends what the block gives to TensorBoard to the run of a split."""
+        with _os_errors():
+            if split not in self.writers:
+                folder = self.workdir / "events" / split
+                self.writers[split] = tf.summary.create_file_writer(str(folder))
+            with self.writers[split].as_default(step):
+                yield
 
     def _graph(self):
         """The graph of one step, small enough to read in TensorBoard."""
@@ -170,7 +191,7 @@ class Log:
                 **values}
         with open(self.workdir / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        with self._writer(split).as_default(step):
+        with self._plotting(split, step):
             for name, value in values.items():
                 for index, number in enumerate(value if isinstance(value, list) else [value]):
                     tag = f"{name}/{index + 1:02d}" if isinstance(value, list) else name
@@ -206,7 +227,7 @@ class Log:
         redrawn = strokes.probabilities(trace.canvases[-1])  # [16, H, W, C]
         drawn = strokes.probabilities(generation.canvases[-1])  # [16, H, W, C]
         path = self.gif(step)
-        with self._writer("train").as_default(step):
+        with self._plotting("train", step):
             across = math.gcd(len(self.shown), 4)  # pairs in a row
             pairs = [images[k::across] for k in range(across) for images in (self.shown, redrawn)]
             tf.summary.image("reconstructions", tiles.side_by_side(pairs)[None])
@@ -236,7 +257,8 @@ class Log:
         """Ends the profile and writes it for TensorBoard; nothing where none was started."""
         if not self.profiling:  # resumed after its first step
             return
-        tf.profiler.experimental.stop()
+        with _os_errors():
+            tf.profiler.experimental.stop()
         self.profiling = False
 
     def ended(self, step: int, drawn: pathlib.Path) -> None:

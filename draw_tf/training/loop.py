@@ -145,8 +145,7 @@ def _one_sentence(workdir):
         raise TrainingError("another worker has gone: start all of them again with the same "
                             "commands, and they go on from the last checkpoint") from error
     except tf.errors.ResourceExhaustedError as error:
-        raise TrainingError("there is too little memory or disk space: "
-                            + str(error).strip().splitlines()[0]) from error
+        raise TrainingError(f"there is too little memory: {why(error)}") from error
 
 
 class _Loop:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from draw_tf.checkpoints import saves
+from draw_tf.errors import WorkdirError
 from draw_tf.training.log import keep_events
 from tests.training.conftest import run
 
@@ -107,3 +108,15 @@ def test_settings_are_shown_once_and_again_where_they_changed(tmp_path, saved_ha
     for steps, shown in ((3, [0]), (2, [0, 3]), (2, [0, 3])):  # nothing is left to train
         run(tmp_path, train_steps=steps)
         assert [step for step, tag in all_records(tmp_path) if tag == "config"] == shown
+
+
+@pytest.mark.parametrize("path, kind", [
+    ("events", "file"), ("events/train", "file"), ("metrics.jsonl", "folder"),
+    ("events/train/events.out.tfevents.1.v2", "folder"), ("config.json", "folder")])
+def test_what_is_in_the_way_is_reported_in_one_sentence(tmp_path, path, kind):
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).mkdir() if kind == "folder" else (tmp_path / path).touch()
+    with pytest.raises(WorkdirError, match=f"--workdir={tmp_path} ") as caught:
+        run(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1 and "[Op:" not in str(caught.value)
+    assert (tmp_path / path).exists()

@@ -18,8 +18,16 @@ TINY = ("--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=8", 
         "--jit_compile=false")
 
 
-def start_workers(workdir, folder, *flags):
-    """Two processes that train together, the chief last; in float64."""
+def start_workers(workdir, folder, *flags, other=None, chief=("train.py",)):
+    """Two processes that train together, the chief last; in float64.
+
+    Args:
+      workdir: the chief's, and the other's unless there is another.
+      folder: for settings.
+      *flags: of both.
+      other: the other's workdir.
+      chief: what the chief is to run: a script and its first arguments.
+    """
     with socket.socket() as first, socket.socket() as second:
         for server in (first, second):
             server.bind(("127.0.0.1", 0))
@@ -27,11 +35,12 @@ def start_workers(workdir, folder, *flags):
                               for server in (first, second)]}
     (folder / "keras.json").write_text(json.dumps({"floatx": "float64"}))
     return [subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), f"--workdir={workdir}",
-         "--distribute=multi_worker", *TINY, *flags],
+        [sys.executable, *program, f"--workdir={home}", "--distribute=multi_worker", *TINY, *flags],
+        cwd=ROOT,
         env={**os.environ, "KERAS_HOME": str(folder), "TF_CONFIG": json.dumps(
             {"cluster": cluster, "task": {"type": "worker", "index": index}})},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index in (1, 0)]
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index, home, program in (
+            (1, other or workdir, ["train.py"]), (0, workdir, chief))]
 
 
 def finish(workers):
