@@ -19,8 +19,10 @@ setup(
         "absl-py>=2.1",
         "imageio>=2.31",
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
+        "keras>=3.15",
         "numpy>=1.26",
         "pillow>=10.1",
+        "requests>=2.31",
         "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",

@@ -106,6 +106,7 @@ def test_command_runs(folder, monkeypatch, command):  # in the README's order
         assert run_module(*arguments[1:]) == 0
 
 
+@pytest.mark.slow  # Keras compiles it with XLA
 def test_the_python_example_runs():
     (example,) = [block for language, block in BLOCKS if language == "python"]
     assert "glimpses=10" in example

@@ -15,7 +15,7 @@ from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.checkpoints.weights import assign_weights, named_weights
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.data import Images
-from draw_tf.errors import ConfigError, TrainingError
+from draw_tf.errors import ConfigError, TrainingError, WorkdirError
 from draw_tf.models import losses, make_model
 from draw_tf.models.start import start_from_data
 from draw_tf.noise import TRAINING, noise_for
@@ -69,19 +69,20 @@ class Trainer:
           images: what is trained on.
 
         Raises:
-          WorkdirError: `start` is a run that is not there or cannot be read.
-          ConfigError: the weights of that run are of other shapes than this model's.
+          ConfigError: `start` is a run that cannot be read or is of other shapes than this model.
         """
         start = self.config.start
         if start == "data":
             start_from_data(self.model, images.mean())
         elif start != "listing":
-            weights = {name: variable.numpy() for name, variable in
-                       named_weights(workdirs.load(start)).items()}
             try:
+                weights = {name: variable.numpy() for name, variable in
+                           named_weights(workdirs.load(start)).items()}
                 assign_weights(self.model, weights)
-            except ValueError as error:
-                raise ConfigError(f"start={start} does not fit this model: {error}") from error
+            except (WorkdirError, ValueError) as error:
+                reason = str(error).replace("--workdir", "--start")
+                raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
+                                  f"shapes ({reason})") from error
         self.evaluated.set_weights(self.model.get_weights())
 
     def checkpoint(self) -> tf.train.Checkpoint:

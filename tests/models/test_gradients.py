@@ -75,6 +75,7 @@ def eager_results(equations):
 
 # `test_recurrence` has pieces of other lengths
 @pytest.mark.parametrize("equations, mode, unroll", [
-    ("paper", "graph", 2), ("article", "xla", 2), ("paper", "xla", 1)])
+    ("paper", "graph", 2), ("paper", "xla", 1),
+    pytest.param("article", "xla", 2, marks=pytest.mark.slow)])
 def test_every_mode_gives_what_eager_mode_does(equations, mode, unroll):
     assert_close(results(equations, mode, unroll), eager_results(equations), EXACT)

@@ -269,13 +269,13 @@ def test_a_run_may_start_from_the_weights_of_another(tmp_path, finished):
 def test_weights_of_another_shape_cannot_start_a_run(finished):
     trainer = Trainer(dataclasses.replace(MODEL, hidden_size=9),
                       dataclasses.replace(TRAIN, start=str(finished[0])))
-    with pytest.raises(ConfigError, match=r"^start=.* does not fit this model: .*shape"):
+    with pytest.raises(ConfigError, match=r"^start=.* must be .*shape"):
         trainer.start(IMAGES[0])
 
 
 def test_a_missing_run_cannot_start_a_run(tmp_path):
     trainer = Trainer(MODEL, dataclasses.replace(TRAIN, start=str(tmp_path / "missing")))
-    with pytest.raises(WorkdirError, match="missing"):
+    with pytest.raises(ConfigError, match="^start=.*missing must be"):
         trainer.start(IMAGES[0])
 
 
