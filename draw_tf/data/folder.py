@@ -98,11 +98,13 @@ def _fitted(image, shape):
     # a large JPEG is decoded at an eighth to a half of its size where that is enough
     excess = min(image.size) / (2 * max(height, width))
     image.draft(mode, tuple(round(side / excess) for side in image.size))
-    image = ImageOps.exif_transpose(image)  # upright
+    ImageOps.exif_transpose(image, in_place=True)  # upright
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     transparent = image.has_transparency_data
-    image = image.convert("RGBA" if transparent else mode)
+    needed = "RGBA" if transparent else mode
+    if image.mode != needed:  # if not, it would make a copy
+        image = image.convert(needed)
     image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     if transparent:  # on white
         ground = Image.new("RGBA", image.size, "white")
