@@ -111,7 +111,9 @@ def config_from_flags(config_class, **fixed):
 
 def _report(error):
     program = os.path.basename(sys.argv[0].removesuffix("/__main__.py"))
-    print(f"{program}: {error}", file=sys.stderr)
+    # one line, whatever characters a name or a file has
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(error))
+    print(f"{program}: {text}", file=sys.stderr)
 
 
 def _parse(argv):
@@ -119,6 +121,9 @@ def _parse(argv):
         return flags.FLAGS(argv)
     except (flags.Error, ValueError) as error:  # a ValueError where --noFLAG is given a value
         _report(error)
+        sys.exit(1)
+    except RecursionError:  # absl looks for the names that are most like an unknown one
+        _report("a flag is unknown, and thousands of letters long")
         sys.exit(1)
 
 

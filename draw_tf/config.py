@@ -6,7 +6,7 @@ made from these declarations.
 """
 
 import dataclasses
-import math
+import sys
 from typing import ClassVar
 
 from draw_tf.errors import ConfigError
@@ -32,7 +32,7 @@ def _field(default, help_text, choices=None, at_least=None, above=None, below=No
 
 def _require(condition, name, value, rule):
     if not condition:
-        raise ConfigError(f"{name} must be {rule}, got {value!r}")
+        raise ConfigError(f"{name} must be {rule}, got {value!r:.200}")
 
 
 def _is_kind(value, kind):
@@ -50,7 +50,7 @@ def check_field(field: dataclasses.Field, value) -> None:
         ("below", below)) if bound is not None]
     inside = _is_kind(value, kind) and (
         (not meta["choices"] or value in meta["choices"])
-        and (kind is not float or math.isfinite(value))
+        and (kind is not float or abs(value) <= sys.float_info.max)
         and (at_least is None or value >= at_least)
         and (above is None or value > above)
         and (below is None or value < below))

@@ -45,9 +45,13 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
         name = workdir.resolve().name
         if name in runs:
             raise ConfigError(f"workdirs must have different names, got two of {name}")
-        runs[name] = curves.thin_metrics(checkpoints.read_metrics(workdir))
-        if not runs[name]:
+        lines = [line for line in checkpoints.read_metrics(workdir) if curves.is_point(line)]
+        if not lines:
             raise WorkdirError(f"--workdirs={workdir} holds no metrics")
+        try:
+            runs[name] = curves.thin_metrics(lines)
+        except ValueError as error:
+            raise WorkdirError(f"--workdirs={workdir} holds metrics of very long lines") from error
     curves.training_curves(out / "training.png", runs)
     for name, lines in runs.items():
         write_whole(out / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))

@@ -263,6 +263,20 @@ def test_an_error_for_the_user_is_one_line_and_others_keep_their_traceback(run, 
     assert run(lambda _: None) is None
 
 
+def test_an_error_is_one_line_whatever_a_name_has_in_it(run, capfd):
+    def fail(_):
+        raise DRAWError("no\nsuch \x1b[31m\u2028 café")
+
+    assert run(fail) == 1
+    assert capfd.readouterr().err == "command.py: no\\nsuch \\x1b[31m\\u2028 café\n"
+
+
+def test_a_flag_of_absurd_length_is_one_line(capfd):
+    assert run_script("train.py", "--" + "x" * 5000) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("train.py: ") and len(line) < 100
+
+
 def test_commands_keep_freed_memory(run, monkeypatch):
     calls = []
     monkeypatch.setattr(commands, "keep_freed_memory", lambda: calls.append("kept"))

@@ -68,6 +68,12 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("name, value", [("clip_norm", 10**400), ("schedule", "x" * 400)])
+def test_a_bad_value_of_great_length_is_cut(name, value):
+    with pytest.raises(ConfigError, match=f"^{name} must be .*, got {value!r:.200}$"):
+        TrainConfig(**{name: value})
+
+
 @pytest.mark.parametrize("config_class, name, value", BAD)
 def test_a_bad_value_is_refused_by_field_and_value(config_class, name, value):
     with pytest.raises(ConfigError) as error:

@@ -42,6 +42,16 @@ def test_samples_stand_beside_the_training_images_as_the_run_saw_them(tmp_path, 
     assert shown.shape == expected.shape and np.abs(shown - expected).max() <= 1  # rounding
 
 
+def test_lines_without_a_bound_are_not_drawn(tmp_path):
+    odd = [{"step": 1, "split": "train"}, {"step": 2, "bound_nats": 9.0},
+           {"step": 3, "split": "train", "bound_nats": float("nan")},
+           {"step": 4, "split": ["train"], "bound_nats": 9.0}]
+    write_metrics(tmp_path / "run", [*odd, *METRICS])
+    assert run_module("draw_tf.figures", f"--workdirs={tmp_path}/run", f"--out={tmp_path}/out") == 0
+    kept = (tmp_path / "out" / "run.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in kept] == curves.thin_metrics(METRICS)
+
+
 def test_figures_are_named_by_run_and_show_its_numbers(tmp_path, monkeypatch):
     for name in ("one", "two"):
         write_metrics(tmp_path / name)
@@ -56,6 +66,7 @@ def test_figures_are_named_by_run_and_show_its_numbers(tmp_path, monkeypatch):
 @pytest.mark.parametrize("arguments, words", [
     ([], "workdirs or samples must name a run"),
     (["--workdirs=."], "--workdirs=. holds no metrics"),
+    (["--workdirs=long"], "--workdirs=long holds metrics of very long lines"),
     (["--workdirs=a,b/a"], "workdirs must have different names, got two of a"),
     (["--samples=missing"], "missing"),
     (["--samples=mnist", "--num=0"], "--num=0"),
@@ -66,6 +77,7 @@ def test_figures_that_cannot_be_made_are_reported(tmp_path, monkeypatch, capfd, 
     (tmp_path / "file").write_text("kept")
     for name in ("a", "b/a"):
         write_metrics(tmp_path / name)
+    write_metrics(tmp_path / "long", [{**METRICS[0], "note": "x" * 200_000}])
     assert run_module("draw_tf.figures", "--out=out", *arguments) == 1
     error = capfd.readouterr().err
     assert words in error and "Traceback" not in error

@@ -1,6 +1,7 @@
 """The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
 
 import contextlib
+import math
 import os
 import pathlib
 import re
@@ -97,14 +98,15 @@ def _reading(path):
                            f"another model ({reason})") from error
 
 
-def holds(path: str, part: str) -> bool:
-    """Whether a checkpoint holds a part of this name, such as "average".
+def size(path: str, part: str) -> int:
+    """How many numbers the part of a checkpoint with this name has, such as "average".
 
     Raises:
       WorkdirError: it is damaged.
     """
     with _reading(path):
-        return any(name.startswith(f"{part}/") for name, _ in tf.train.list_variables(path))
+        return sum(math.prod(shape) for name, shape in tf.train.list_variables(path)
+                   if name.startswith(f"{part}/"))
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:

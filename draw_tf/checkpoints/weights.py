@@ -16,6 +16,7 @@ from draw_tf.models.draw import FIRST
 
 STEP = "step"  # in a file of weights, beside the variables
 LARGEST = 2**27  # weights that a file may hold
+HEADER = 2**14  # bytes before an array's numbers, at most
 _LAYERS = {"encoder": "lstm_enc", "decoder": "lstm_dec", "mu": "mu_layer",
            "sigma": "logsigma_layer", "writeW": "patch_layer", "read": "read_window",
            "write": "write_window", "enc1": "enc1", "enc2": "enc2", "dec1": "dec1", "dec2": "dec2",
@@ -123,9 +124,14 @@ def _check_headers(archive, shapes):
     """Raises ValueError unless an .npz holds arrays of these shapes, and perhaps a step."""
     if sum(map(math.prod, shapes.values())) > LARGEST:
         raise ValueError(f"the settings are of a model with more than {LARGEST} weights")
-    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    found = archive.infolist()
+    members = {info.filename.removesuffix(".npy"): info for info in found}
     _check_names(shapes, set(members) - {STEP})
+    if sorted(info.filename for info in found) != sorted(f"{name}.npy" for name in members):
+        raise ValueError("its parts must be named NAME.npy, each name once")
     for name, info in members.items():
+        if info.file_size > 8 * math.prod(shapes.get(name, ())) + HEADER:
+            raise ValueError(f"{name!r} is not as long as its shape says")
         with archive.open(info) as file:
             version = np.lib.format.read_magic(file)
             read_header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
@@ -144,7 +150,7 @@ def _check_headers(archive, shapes):
 def _check_names(wanted, found):
     for name in sorted(set(wanted) ^ set(found)):
         problem = "missing" if name in wanted else "not one of this model's"
-        raise ValueError(f"the weight {name!r} is {problem}")
+        raise ValueError(f"the weight {name[:99]!r} is {problem}")
 
 
 def _check_shape(name, wanted, found):

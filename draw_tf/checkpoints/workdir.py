@@ -6,12 +6,13 @@ and the step) or `weights.npz` (weights alone, as those that ship with the packa
 
 import contextlib
 import json
+import math
 import pathlib
 
 import tensorflow as tf
 
 from draw_tf.checkpoints import saves
-from draw_tf.checkpoints.weights import assign_weights, read_weights
+from draw_tf.checkpoints.weights import assign_weights, read_weights, weight_shapes
 from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_json
@@ -184,11 +185,16 @@ def load_with_step(workdir) -> tuple[ImageModel, int | None]:
         model = make_model(model_config)
         assign_weights(model, weights)
         return model, step
-    model = make_model(model_config)
-    step = tf.Variable(0, dtype=tf.int64)
+    model, step = None, tf.Variable(0, dtype=tf.int64)
+    numbers = sum(map(math.prod, weight_shapes(model_config).values()))
 
     def restore_from(path):
-        name = "average" if saves.holds(path, "average") else "model"
+        nonlocal model
+        name = "average" if saves.size(path, "average") else "model"
+        if saves.size(path, name) != numbers:  # before a model is made, whose size may be absurd
+            raise WorkdirError(f"the checkpoint {path} cannot be read, because it is of another "
+                               "model")
+        model = model or make_model(model_config)
         saves.restore(tf.train.Checkpoint(step=step, **{name: model}), path)
 
     if not saves.restore_newest(workdir, restore_from):
@@ -200,13 +206,26 @@ def load_with_step(workdir) -> tuple[ImageModel, int | None]:
 
 
 def read_metrics(workdir) -> list[dict]:
-    """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out."""
+    """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out.
+
+    Each has a `step`, and values that are numbers, text, or lists of these.
+    """
     path = pathlib.Path(workdir) / METRICS
     lines = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         with contextlib.suppress(ValueError, RecursionError):  # cut short when the machine died
             content = json.loads(line)
-            if isinstance(content, dict) and isinstance(content.get("step"), int):
+            if _is_line(content):
                 lines.append(content)
     return lines
+
+
+def _is_line(content):
+    if not isinstance(content, dict):
+        return False
+    step, values = content.get("step"), []
+    for value in content.values():
+        values += value if isinstance(value, list) else [value]
+    return (isinstance(step, int) and 0 <= step < 2**63
+            and not any(isinstance(value, (list, dict)) for value in values))

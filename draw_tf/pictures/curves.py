@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -80,6 +81,13 @@ def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]])
                          if step >= SETTLED * max(steps)]
         axes.set_ylim(top=max(tops))  # the first steps would flatten the rest
         axes.legend()
+
+
+def is_point(line: dict) -> bool:
+    """Whether a line of metrics has what `training_curves` draws."""
+    bound = line.get("bound_nats")
+    return (isinstance(line.get("split"), str) and isinstance(bound, float)
+            and math.isfinite(bound))
 
 
 def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -101,6 +102,22 @@ def longer_than_its_shape(path):
                 10_000_000 if name == "mu/bias" else 0))
 
 
+def named_twice(path, other="mu/bias"):
+    """A second member of a name that is there, by which a checked one could be replaced."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(other, b"not looked at")
+
+
+def a_header_without_end(path):
+    """A member whose header says that it is long, and is."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["mu/bias.npy"] = b"\x93NUMPY\x02\x00\xff\xff\xff\x00" + bytes(2**24)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
 def damage_the_middle(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 255
@@ -117,11 +134,24 @@ def damage_the_middle(path):
     lambda path: resave(path, **{"mu/bias": np.full(3, np.inf, np.float32)}),
     lambda path: resave(path, **{"mu/bias": np.zeros(3, complex)}),
     lambda path: resave(path, step=np.float32(5)), lambda path: resave(path, step=np.arange(3)),
-    longer_than_its_shape, save_something_else, damage_the_middle])
+    longer_than_its_shape, save_something_else, damage_the_middle, named_twice,
+    lambda path: named_twice(path, "stray"), a_header_without_end])
 def test_damaged_weights_are_reported(tmp_path, spoil):
     save_npz(tmp_path)
     spoil(tmp_path / WEIGHTS)
     assert re.search("weights.npz cannot be (read|used): ", sentence(checkpoints.load, tmp_path))
+
+
+@pytest.mark.parametrize("spoil", [longer_than_its_shape, a_header_without_end])
+def test_no_more_is_unpacked_than_a_file_may_hold(tmp_path, spoil):
+    save_npz(tmp_path)
+    spoil(tmp_path / WEIGHTS)
+    tracemalloc.start()
+    try:
+        assert "'mu/bias' is not as long as its shape says" in sentence(checkpoints.load, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_is_checked_before_a_model_is_built(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ import pytest
 from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.config import TrainConfig
+from draw_tf.config import TrainConfig, config_to_dict
+from draw_tf.files import write_json
 from draw_tf.training.trainer import Trainer
 from tests.checkpoints.examples import (
     CONFIG,
@@ -156,6 +157,14 @@ def test_garbled_settings_are_reported(run, content):
     assert "config.json cannot be used: " in message
 
 
+def test_a_checkpoint_is_looked_at_before_a_model_of_absurd_settings_is_built(run, monkeypatch):
+    monkeypatch.setattr(workdirs, "make_model", lambda *_: pytest.fail("a model was built"))
+    large = dataclasses.replace(CONFIG, hidden_size=2**14 - 1)
+    write_json(run / workdirs.CONFIG, config_to_dict(large, QUIET))
+    assert "ckpt-100 cannot be read, because it is of another model" in sentence(
+        checkpoints.load, run)
+
+
 def test_a_folder_without_settings_is_reported(tmp_path):
     assert "holds no config.json" in sentence(checkpoints.load, tmp_path)
 
@@ -167,7 +176,9 @@ def test_metrics_are_read_without_lines_that_are_none(tmp_path):
     assert checkpoints.read_metrics(tmp_path) == []
     lines = [{"step": 1, "split": "train"}, {"step": 2, "split": "test"}]
     (tmp_path / workdirs.METRICS).write_text(
-        '12\n{}\n[1]\n"\n' + "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "s')
+        '12\n{}\n[1]\n"\n{"step": -1}\n{"step": 1.5}\n{"step": 1, "split": {}}\n'
+        '{"step": 1, "kl": [[1]]}\n{"step": 1' + 30 * "0" + "}\n"
+        + "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "s')
     with open(tmp_path / workdirs.METRICS, "ab") as file:
         file.write(b"\n\xff\xfe\n")
     assert checkpoints.read_metrics(tmp_path) == lines
