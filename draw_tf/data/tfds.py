@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import pathlib
 import sys
 import urllib.parse
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf.data.reading import collect
-from draw_tf.errors import DataError
+from draw_tf.errors import DataError, DRAWError, why
 
 READ_AT_ONCE = 256  # images
 
@@ -49,18 +50,37 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
       uint8 [M, H, W, C], in an order that never changes.
 
     Raises:
-      DataError: the data set is not in `data_dir` and cannot be downloaded.
+      DataError: the data set is not in `data_dir` and cannot be downloaded, or is damaged there.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
-    with _hushed():
+    folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
+    with _hushed(), _damage_reported(name, folder):
         builder = tfds.builder(name, data_dir=data_dir)
         if not builder.is_prepared():
             _download(builder)
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
         images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
             lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
-        return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),
-                       builder.info.splits[split].num_examples, images.element_spec.shape, name)
+        count = builder.info.splits[split].num_examples
+        pixels = collect(images.batch(READ_AT_ONCE).as_numpy_iterator(), count,
+                         images.element_spec.shape, name)
+        if len(pixels) != count:
+            raise ValueError(f"{split} has {len(pixels)} images where there must be {count}")
+        return pixels
+
+
+@contextlib.contextmanager
+def _damage_reported(name, folder):
+    """Turns what a damaged data set makes TFDS and TensorFlow raise into a DataError."""
+    try:
+        yield
+    except (DRAWError, ImportError):
+        raise
+    except Exception as error:  # there is no end to what a damaged file can raise
+        keep = isinstance(error, (PermissionError, tf.errors.PermissionDeniedError, MemoryError))
+        advice = "" if keep else ": remove this folder, and the data set will be downloaded again"
+        raise DataError(f"dataset {name} in {folder} cannot be read ({why(error)}){advice}"
+                        ) from error
 
 
 def _download(builder):
@@ -73,9 +93,8 @@ def _download(builder):
         _probe(builder.url_infos)
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk, or what was downloaded
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"dataset {builder.name} is not in {folder} and cannot be downloaded ({reason}): "
+            f"dataset {builder.name} is not in {folder} and cannot be downloaded ({why(error)}): "
             "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared "
             "it, or use --dataset=digits to train, which needs no download")  from error
 

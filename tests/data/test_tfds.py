@@ -2,11 +2,13 @@
 
 import io
 import logging
+import pathlib
 import sys
 
 import numpy as np
 import pytest
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from draw_tf import data
@@ -155,6 +157,60 @@ def test_a_terminal_shows_the_progress_of_the_preparation(prepared, monkeypatch,
     assert lines[0] == f"Downloading mnist to {data_dir}" and not out.getvalue()
     assert any("Generating" in line and "%" in line for line in lines) == terminal
     assert terminal or len(lines) == 1
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def lose_images(path):
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records[:-2]:
+            writer.write(record)
+
+
+def repeat_images(path):
+    path.write_bytes(2 * path.read_bytes())
+
+
+def write_another(path):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(b"no example")
+
+
+@pytest.mark.parametrize("file, damage", [
+    ("dataset_info.json", cut), ("dataset_info.json", lambda path: path.write_text("{}")),
+    *(("*-test.tfrecord*", damage) for damage in (
+        cut, flip, lose_images, repeat_images, write_another, pathlib.Path.unlink))])
+def test_a_damaged_data_set_is_reported_with_the_folder_to_remove(prepared, file, damage):
+    data_dir, prepare = prepared
+    prepare("mnist", 256, train=1, test=4)
+    (path,) = (data_dir / "mnist").rglob(file)
+    damage(path)
+    with pytest.raises(DataError) as caught:
+        data.load("mnist", "test", data_dir)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"dataset mnist in {data_dir / 'mnist'} cannot be read (")
+    assert message.endswith("): remove this folder, and the data set will be downloaded again")
+
+
+def test_a_folder_that_may_not_be_read_is_not_to_be_removed(prepared, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    data_dir, prepare = prepared
+    prepare("mnist", 256, train=1, test=4)
+    monkeypatch.setattr(tf_data, "collect", refuse)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)$"):
+        data.load("mnist", "test", data_dir)
 
 
 def is_one_sentence(message):
