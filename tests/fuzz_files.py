@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from draw_tf import checkpoints, data, training
-from draw_tf.checkpoints import saves
+from draw_tf.checkpoints import saves, workdir
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import DRAWError
 from draw_tf.figures import draw_runs
@@ -162,7 +162,8 @@ class Flags(Files):
         errors = io.StringIO()
         with (contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()),
               mock.patch.object(data, "load", lambda *_: images),
-              mock.patch.object(training, "train_and_evaluate")):
+              mock.patch.object(training, "train_and_evaluate",
+                                lambda *arguments: workdir.check_name(arguments[2]))):
             status = run_script("train.py", "--workdir=run", f"--flagfile={path}")
         if status:
             raise DRAWError(errors.getvalue().removesuffix("\n"))

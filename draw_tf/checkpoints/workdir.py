@@ -30,7 +30,7 @@ def check_name(workdir) -> None:
     """Raises WorkdirError for names that TensorFlow would take for something else."""
     if not str(workdir):
         raise WorkdirError("--workdir must be a folder, got ''")
-    special = sorted(set("*?[]\\") & set(str(workdir)))
+    special = sorted(set("*?[]\\\0") & set(str(workdir)))
     if special:  # TensorFlow reads a checkpoint's path as a pattern
         raise WorkdirError(f"--workdir={workdir} must not contain {' '.join(special)}")
 

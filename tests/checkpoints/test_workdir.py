@@ -119,7 +119,7 @@ def test_a_workdir_that_cannot_be_made_is_reported(tmp_path):
         assert f"--workdir={workdir} is neither a folder" in sentence(checkpoints.load, workdir)
 
 
-@pytest.mark.parametrize("name", ["runs/exp*", "lr[1e-3]", "what?", "a\\b", ""])
+@pytest.mark.parametrize("name", ["runs/exp*", "lr[1e-3]", "what?", "a\\b", "a\0b", ""])
 def test_names_that_are_patterns_are_refused(name):
     for call in (lambda: workdirs.changed_settings(name, CONFIG, QUIET),
                  lambda: checkpoints.load(name)):
