@@ -1,12 +1,16 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+README = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
 
 setup(
     name="draw-tf",
     version="1.0.0",
     description="DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    # a package index has no files beside the text, so that pictures would be broken links
+    long_description=re.sub(r"\[?!\[[^]]*\]\(assets/[^)]*\)(\]\([^)]*\))?\n*", "", README),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
