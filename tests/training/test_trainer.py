@@ -18,6 +18,7 @@ def test_two_devices_give_the_numbers_of_one(tmp_path, finished):
     assert_same(saved_arrays(finished[0]), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
 
 
+# of the same shapes as above: TensorFlow's collectives remember shapes for the whole process
 @pytest.mark.slow
 def test_two_devices_under_xla_give_the_numbers_of_one(tmp_path):
     changes = {"binarize": "dynamic", "average_decay": 0.5, "start": "data", "train_steps": 2,
