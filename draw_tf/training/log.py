@@ -139,15 +139,9 @@ class Log:
             for writer in self.writers.values():
                 writer.close()
 
-    def flush(self) -> None:
-        """Hands to the system what TensorBoard is to show, so that a kill cannot lose it."""
-        with _os_errors():
-            for writer in self.writers.values():
-                writer.flush()
-
     @contextlib.contextmanager
     def _plotting(self, split, step):
-        """Sends what the block gives to TensorBoard to the run of a split."""
+        """Writes what the block gives to TensorBoard's run of a split; at its end, to the file."""
         with _os_errors():
             if split not in self.writers:
                 folder = self.workdir / "events" / split
@@ -159,8 +153,8 @@ class Log:
         """The graph of one step, small enough to read in TensorBoard."""
         model = self.trainer.model
         step = tf.function(model.one_step)
-        images = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype, "images")
-        noise = tf.TensorSpec([None, model.config.latent_size], model.compute_dtype, "noise")
+        images = tf.TensorSpec([SHOWN, *model.config.image_shape], model.compute_dtype, "images")
+        noise = tf.TensorSpec([SHOWN, model.config.latent_size], model.compute_dtype, "noise")
         graph = step.get_concrete_function(images, noise).graph.as_graph_def()
         # the nodes that only hand out results would hide the model's
         nodes = [node for node in graph.node if node.op not in ("Identity", "NoOp")]

@@ -214,7 +214,6 @@ class _Loop:
         return self.report
 
     def _save(self):
-        self.log.flush()  # what comes before a checkpoint is not written again
         saves.save(self.trainer.checkpoint(), self.home, self.step)
         self.saved = self.step
 
