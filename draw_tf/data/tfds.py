@@ -61,9 +61,8 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
         images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
             lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
-        count = builder.info.splits[split].num_examples
-        return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(), count,
-                       images.element_spec.shape, name)
+        return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),
+                       builder.info.splits[split].num_examples, images.element_spec.shape, name)
 
 
 @contextlib.contextmanager
