@@ -187,6 +187,14 @@ def test_a_seed_decides_what_is_generated():
     assert relative_error(other, one) > 0.01 and relative_error(some, one) > 0.01
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_noise_that_is_not_given_is_standard_normal(seed):
+    noise = DRAW(CONFIG).check_noise(None, 5000, seed).numpy().ravel()  # 30,000 numbers
+    # moments of N(0, 1); each bound is over five standard errors
+    for power, moment, bound in ((1, 0, 0.03), (2, 1, 0.05), (3, 0, 0.12), (4, 3, 0.3)):
+        assert abs(np.mean(noise**power) - moment) < bound
+
+
 @pytest.mark.parametrize("convert", [np.float16, np.float64, tf.constant])
 def test_images_and_noise_may_be_of_any_float_type(convert):
     model = DRAW(CONFIG)
