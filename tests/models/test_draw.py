@@ -13,7 +13,6 @@ from tests.numerics import (
     assert_close,
     exact_model,
     example,
-    in_mode,
     model_with,
     small_config,
 )
@@ -141,15 +140,6 @@ def test_a_step_does_what_the_articles_methods_do(equations):
             want[f"{scope}_bank"] = np.concatenate(
                 [want[f"{scope}_Fx"], want[f"{scope}_Fy"]], axis=2)
         assert_close(got, want, EXACT)
-
-
-def test_a_trace_in_pieces_is_the_references():
-    config = small_config(equations="paper", glimpses=3)
-    images, noise = example(config)
-    want = reference.draw(config, reference.random_weights(config, seed=7), images, noise)
-    want = {name: want[name] for name in want if name not in ("recon_nats", "bound_nats")}
-    model = exact_model(config, seed=7, unroll=2)  # one step, then a piece of two
-    assert_close(arrays(in_mode(model.trace, "graph")(images, noise)), want, EXACT)
 
 
 @pytest.mark.parametrize("unroll", [2, 1])
