@@ -12,7 +12,7 @@ from tests import soak
 from tests.cli import run_script
 
 pytestmark = pytest.mark.slow
-FLAGS = (*soak.FLAGS, "--train_steps=12")
+FLAGS = (*soak.FLAGS, *soak.VAE, "--train_steps=12")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(signal, "SIGHUP")
 def start(workdir, steps, **pipes):
     """A training in another process, which would take this many steps."""
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), f"--workdir={workdir}", *soak.FLAGS,
+        [sys.executable, str(ROOT / "train.py"), f"--workdir={workdir}", *soak.FLAGS, *soak.VAE,
          f"--train_steps={steps}"], stderr=subprocess.PIPE, text=True, **pipes)
 
 

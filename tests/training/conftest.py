@@ -10,10 +10,12 @@ import tensorflow as tf
 
 from draw_tf import data, training
 from draw_tf.checkpoints import saves
-from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 
 MODEL = DRAWConfig(image_shape=(8, 6, 1), glimpses=2, hidden_size=8, latent_size=2, read_size=2,
                    write_size=3)
+# traced in a third of the time, for what does not depend on the model
+SIMPLE = VAEConfig(image_shape=(8, 6, 1), hidden_size=8, latent_size=2)
 TRAIN = TrainConfig(batch_size=4, train_steps=6, log_every=2, eval_every=3, save_every=3,
                     image_every=6, steps_per_call=4, jit_compile=False)  # compiles in less time
 
@@ -46,7 +48,7 @@ def models_in_float64():
         yield
 
 
-def run(workdir, model=MODEL, **changes):
+def run(workdir, model=SIMPLE, **changes):
     """Trains in `workdir` with the settings of TRAIN and some changes."""
     with float64():
         return training.train_and_evaluate(model, dataclasses.replace(TRAIN, **changes), workdir,
@@ -69,9 +71,17 @@ def assert_same(left, right, rtol=0.0, atol=0.0):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The folder of a run of six steps, and what the run returned."""
+    """The folder of a run of six steps."""
     workdir = tmp_path_factory.mktemp("finished")
-    return workdir, run(workdir)
+    run(workdir)
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """The folder of such a run of DRAW, and what the run returned."""
+    workdir = tmp_path_factory.mktemp("drawn")
+    return workdir, run(workdir, MODEL)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def all_records(workdir):
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_is_plotted_once(tmp_path, finished,
                                                                            monkeypatch):
-    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / saves.FOLDER)
     seen, save = {}, saves.save
 
@@ -76,17 +76,17 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_plotted_once(tmp_p
 
     monkeypatch.setattr(saves, "save", look)
     run(tmp_path)
-    assert all_records(tmp_path) == all_records(finished[0])
+    assert all_records(tmp_path) == all_records(finished)
     # and before a checkpoint, all that led to it is in the files
-    assert seen == {step: [record for record in all_records(finished[0]) if record[0] <= step]
+    assert seen == {step: [record for record in all_records(finished) if record[0] <= step]
                     for step in (3, 6)}
 
 
 def test_a_finished_run_is_plotted_once_however_often_it_is_started(tmp_path, finished):
-    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.gif")}
     run(tmp_path)
-    assert all_records(tmp_path) == all_records(finished[0])
+    assert all_records(tmp_path) == all_records(finished)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.gif")}
 
 

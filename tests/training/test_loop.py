@@ -15,11 +15,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from draw_tf import checkpoints, data, training
 from draw_tf.checkpoints import read_metrics
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
-from draw_tf.models.draw import DRAW
+from draw_tf.models.vae import VAE
 from draw_tf.training import loop
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
-from tests.training.conftest import IMAGES, MODEL, TRAIN, assert_same, run, saved_arrays
+from tests.training.conftest import (
+    IMAGES,
+    MODEL,
+    SIMPLE,
+    TRAIN,
+    assert_same,
+    run,
+    saved_arrays,
+)
 
 
 @pytest.fixture
@@ -31,8 +39,8 @@ def half(saved_half, tmp_path):
 # What a run leaves.
 
 
-def test_metrics_file_has_one_line_per_log_entry_and_evaluation(finished):
-    workdir, report = finished
+def test_metrics_file_has_one_line_per_log_entry_and_evaluation(drawn):
+    workdir, report = drawn
     lines = read_metrics(workdir)
     assert [(line["step"], line["split"]) for line in lines] == [
         (2, "train"), (3, "test"), (4, "train"), (6, "train"), (6, "test")]
@@ -49,8 +57,8 @@ def test_metrics_file_has_one_line_per_log_entry_and_evaluation(finished):
     assert seconds == sorted(seconds) and seconds[0] > 0
 
 
-def test_tensorboard_events_have_the_tags_that_the_readme_names(finished):
-    workdir, _ = finished
+def test_tensorboard_events_have_the_tags_that_the_readme_names(drawn):
+    workdir, _ = drawn
     events = {split: EventAccumulator(str(workdir / "events" / split)).Reload()
               for split in ("train", "test")}
     tags = events["train"].Tags()
@@ -72,8 +80,8 @@ def test_tensorboard_events_have_the_tags_that_the_readme_names(finished):
     assert [int(strokes[0]), int(strokes[1])] == [width, height]
 
 
-def test_strokes_are_drawn_at_the_start_and_at_the_end(finished):
-    workdir, _ = finished
+def test_strokes_are_drawn_at_the_start_and_at_the_end(drawn):
+    workdir, _ = drawn
     assert sorted(path.name for path in workdir.glob("*.gif")) == [
         "strokes-0.gif", "strokes-6.gif", "strokes.gif"]
     newest = (workdir / "strokes.gif").read_bytes()
@@ -83,16 +91,16 @@ def test_strokes_are_drawn_at_the_start_and_at_the_end(finished):
     assert iio.imread(newest, index=0).shape == (4 * 112 + 12, 4 * 84 + 12, 3)
 
 
-def test_a_checkpoint_gives_the_model_that_was_evaluated(finished):
-    workdir, report = finished
+def test_a_checkpoint_gives_the_model_that_was_evaluated(drawn):
+    workdir, report = drawn
     model, step = checkpoints.load_with_step(workdir)
     assert step == 6
     again = training.evaluate_model(model, IMAGES[1], batch_size=4, jit_compile=False)
     assert again["bound_nats"] == pytest.approx(report["bound_nats"], 1e-9)
 
 
-def test_the_graph_is_the_articles_diagram(finished):
-    graph = EventAccumulator(str(finished[0] / "events" / "train")).Reload().Graph()
+def test_the_graph_is_the_articles_diagram(drawn):
+    graph = EventAccumulator(str(drawn[0] / "events" / "train")).Reload().Graph()
     tops = {node.name.split("/")[0] for node in graph.node}
     assert {"read", "encode", "sample", "decode", "write", "canvas"} <= tops
     assert tops <= {"images", "noise", "initial_state", "read", "encode", "sample", "decode",
@@ -105,7 +113,7 @@ def test_config_is_written_before_the_first_step(tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "train", fail)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
-    assert checkpoints.read_config(tmp_path) == (MODEL, TRAIN)
+    assert checkpoints.read_config(tmp_path) == (SIMPLE, TRAIN)
 
 
 def test_a_terminal_shows_a_bar_and_the_evaluations(tmp_path, monkeypatch, capsys):
@@ -122,7 +130,7 @@ def test_a_terminal_shows_a_bar_and_the_evaluations(tmp_path, monkeypatch, capsy
 def test_reconstructions_are_of_images_as_the_run_sees_them(tmp_path):
     for binarize, binary in (("none", False), ("static", True), ("dynamic", True)):
         config = dataclasses.replace(TRAIN, binarize=binarize)
-        shown = Log(tmp_path, Trainer(MODEL, config), IMAGES[1]).shown
+        shown = Log(tmp_path, Trainer(SIMPLE, config), IMAGES[1]).shown
         assert np.isin(shown, (0, 1)).all() == binary
         if binary:
             np.testing.assert_array_equal(shown, IMAGES[1].binarized().floats())
@@ -156,7 +164,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, finished, monkeyp
     assert (tmp_path / "strokes-4.gif").read_bytes() == (tmp_path / "strokes.gif").read_bytes()
     assert signal.getsignal(signal.SIGTERM) == before
     run(tmp_path)
-    assert_same(saved_arrays(finished[0]), saved_arrays(tmp_path))
+    assert_same(saved_arrays(finished), saved_arrays(tmp_path))
 
 
 @pytest.fixture
@@ -184,12 +192,12 @@ def test_lines_logged_after_the_last_checkpoint_are_not_repeated(half):
 
 
 def test_a_run_resumed_between_the_profiled_steps_goes_on(half):
-    training.train_and_evaluate(MODEL, TRAIN, half, *IMAGES, profile_steps=(2, 4))
+    training.train_and_evaluate(SIMPLE, TRAIN, half, *IMAGES, profile_steps=(2, 4))
     assert checkpoints.load_with_step(half)[1] == 6
 
 
 def test_a_finished_run_has_nothing_left_to_do(finished, tmp_path, capsys):
-    workdir = shutil.copytree(finished[0], tmp_path / "copy")
+    workdir = shutil.copytree(finished, tmp_path / "copy")
     before = saved_arrays(workdir)
     run(workdir)
     assert_same(before, saved_arrays(workdir))
@@ -201,14 +209,14 @@ def test_a_finished_run_has_nothing_left_to_do(finished, tmp_path, capsys):
 
 def not_finite(monkeypatch, from_image):
     """Makes the bound infinite for images whose first pixel is above `from_image`."""
-    original = DRAW.bound
+    original = VAE.bound
 
     def bound(self, images, noise=None):
         recon_nats, kl_nats = original(self, images, noise)  # [N], [T, N]
         bad = images[:, 0, 0, 0] > from_image  # [N]
         infinity = tf.cast(np.inf, recon_nats.dtype)  # []
         return recon_nats + tf.where(bad, infinity, tf.zeros_like(infinity)), kl_nats
-    monkeypatch.setattr(DRAW, "bound", bound)
+    monkeypatch.setattr(VAE, "bound", bound)
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypatch):
@@ -234,9 +242,9 @@ def test_a_run_that_stays_not_finite_ends_and_says_so(half, monkeypatch):
 
 
 @pytest.mark.parametrize("model, changes, words", [
-    (dataclasses.replace(MODEL, image_shape=(8, 8, 1)), {}, "image_shape.*8, 6, 1"),
-    (MODEL, {"batch_size": 12}, "batch_size 12 is more than the 11 images"),
-    (MODEL, {"batch_size": 5, "distribute": "mirrored"}, "batch_size 5 .* 2 devices"),
+    (dataclasses.replace(SIMPLE, image_shape=(8, 8, 1)), {}, "image_shape.*8, 6, 1"),
+    (SIMPLE, {"batch_size": 12}, "batch_size 12 is more than the 11 images"),
+    (SIMPLE, {"batch_size": 5, "distribute": "mirrored"}, "batch_size 5 .* 2 devices"),
 ])
 def test_settings_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, model, changes,
                                                                          words):
@@ -248,19 +256,19 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_written(tmp_pat
 def test_a_run_of_another_architecture_is_refused_and_kept(half):
     before = saved_arrays(half)
     with pytest.raises(WorkdirError, match="hidden_size=8, not 9"):
-        run(half, dataclasses.replace(MODEL, hidden_size=9))
-    assert checkpoints.read_config(half)[0] == MODEL
+        run(half, dataclasses.replace(SIMPLE, hidden_size=9))
+    assert checkpoints.read_config(half)[0] == SIMPLE
     assert_same(before, saved_arrays(half))
 
 
 # The first weights.
 
 
-def test_a_run_may_start_from_the_weights_of_another(tmp_path, finished):
+def test_a_run_may_start_from_the_weights_of_another(drawn):
     longer = dataclasses.replace(MODEL, glimpses=3)
-    trainer = Trainer(longer, dataclasses.replace(TRAIN, start=str(finished[0])))
+    trainer = Trainer(longer, dataclasses.replace(TRAIN, start=str(drawn[0])))
     trainer.start(IMAGES[0])
-    want = checkpoints.load(finished[0]).get_weights()
+    want = checkpoints.load(drawn[0]).get_weights()
     for got in (trainer.model.get_weights(), trainer.evaluated.get_weights()):
         for a, b in zip(got, want, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -268,14 +276,14 @@ def test_a_run_may_start_from_the_weights_of_another(tmp_path, finished):
 
 
 def test_weights_of_another_shape_cannot_start_a_run(finished):
-    trainer = Trainer(dataclasses.replace(MODEL, hidden_size=9),
-                      dataclasses.replace(TRAIN, start=str(finished[0])))
+    trainer = Trainer(dataclasses.replace(SIMPLE, hidden_size=9),
+                      dataclasses.replace(TRAIN, start=str(finished)))
     with pytest.raises(ConfigError, match=r"^start=.* must be .*shape"):
         trainer.start(IMAGES[0])
 
 
 def test_a_missing_run_cannot_start_a_run(tmp_path):
-    trainer = Trainer(MODEL, dataclasses.replace(TRAIN, start=str(tmp_path / "missing")))
+    trainer = Trainer(SIMPLE, dataclasses.replace(TRAIN, start=str(tmp_path / "missing")))
     with pytest.raises(ConfigError, match="^start=.*missing must be"):
         trainer.start(IMAGES[0])
 

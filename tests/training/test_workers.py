@@ -1,5 +1,6 @@
 """Two processes that train together, each with a part of every batch."""
 
+import contextlib
 import json
 import os
 import socket
@@ -9,22 +10,22 @@ import time
 
 import pytest
 
-from draw_tf import checkpoints
+from draw_tf.checkpoints import read_metrics, saves
 from tests.cli import ROOT, run_script
 from tests.training.conftest import assert_same, saved_arrays
 
 pytestmark = pytest.mark.slow
-TINY = ("--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=8", "--save_every=2",
-        "--jit_compile=false")
+FLAGS = ("--model=vae", "--hidden_size=8", "--latent_size=2", "--batch_size=8", "--save_every=2",
+         "--log_every=1", "--train_steps=1000000", "--jit_compile=false")
 
 
-def start_workers(workdir, folder, *flags, other=None, chief=("train.py",)):
-    """Two processes that train together, the chief last; in float64.
+@contextlib.contextmanager
+def started(workdir, folder, other=None, chief=("train.py",)):
+    """Two processes that train together, the chief last, in float64; they end with the block.
 
     Args:
       workdir: the chief's, and the other's unless there is another.
       folder: for settings.
-      *flags: of both.
       other: the other's workdir.
       chief: what the chief is to run: a script and its first arguments.
     """
@@ -34,34 +35,64 @@ def start_workers(workdir, folder, *flags, other=None, chief=("train.py",)):
         cluster = {"worker": [f"127.0.0.1:{server.getsockname()[1]}"
                               for server in (first, second)]}
     (folder / "keras.json").write_text(json.dumps({"floatx": "float64"}))
-    return [subprocess.Popen(
-        [sys.executable, *program, f"--workdir={home}", "--distribute=multi_worker", *TINY, *flags],
-        cwd=ROOT,
+    workers = [subprocess.Popen(
+        [sys.executable, *program, f"--workdir={home}", "--distribute=multi_worker",
+         *FLAGS], cwd=ROOT,
         env={**os.environ, "KERAS_HOME": str(folder), "TF_CONFIG": json.dumps(
             {"cluster": cluster, "task": {"type": "worker", "index": index}})},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index, home, program in (
             (1, other or workdir, ["train.py"]), (0, workdir, chief))]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+            worker.stderr.close()
 
 
 def finish(workers):
+    """Waits for all, which must end well."""
     errors = [worker.communicate()[1].decode() for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], errors
 
 
-def test_two_workers_give_the_numbers_of_one(tmp_path):
-    workers = start_workers(tmp_path / "two", tmp_path, "--train_steps=4")
-    assert run_script("train.py", f"--workdir={tmp_path / 'one'}", *TINY, "--train_steps=4") == 0
-    finish(workers)
-    assert_same(saved_arrays(tmp_path / "one"), saved_arrays(tmp_path / "two"),
-                rtol=1e-9, atol=1e-12)
+def sentence(worker):
+    """All that a worker says on standard error, which must end by itself within a minute."""
+    (line,) = worker.communicate(timeout=60)[1].decode().splitlines()
+    assert worker.returncode == 1 and line.startswith("train.py: ")
+    return line
 
 
-def test_a_signal_to_one_worker_stops_and_saves_all(tmp_path):
-    workers = start_workers(tmp_path / "run", tmp_path, "--train_steps=1000000", "--log_every=10")
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    while not (metrics.exists() and metrics.read_text()):
-        assert all(worker.poll() is None for worker in workers), finish(workers)
-        time.sleep(0.1)
-    workers[0].terminate()  # not the one that saves
-    finish(workers)
-    assert checkpoints.load_with_step(tmp_path / "run")[1] >= 10
+def test_two_workers_survive_a_kill_another_folder_and_a_signal(tmp_path):
+    workdir, marker = tmp_path / "run", tmp_path / "marker"
+    # a killed worker ends the other
+    with started(workdir, tmp_path, chief=("tests/soak_child.py", "log", "5", str(marker))
+                 ) as (other, chief):
+        while not marker.exists():
+            assert chief.poll() is None and other.poll() is None, finish([other, chief])
+            time.sleep(0.05)
+        chief.kill()
+        assert "another worker has gone: start all of them again" in sentence(other)
+    assert saves.saved_steps(workdir) == [4, 2]
+
+    # a worker that does not see the folder would start from step 0
+    with started(workdir, tmp_path, other=tmp_path / "elsewhere") as (other, chief):
+        assert "different steps (this one at 0): give all of them the same" in sentence(other)
+        assert "different steps (this one at 4): give all of them the same" in sentence(chief)
+    assert saves.saved_steps(workdir) == [4, 2]
+
+    # the same commands go on, and a signal to one of them stops and saves all
+    with started(workdir, tmp_path) as workers:
+        while max(line["step"] for line in read_metrics(workdir)) <= 5:
+            assert all(worker.poll() is None for worker in workers), finish(workers)
+            time.sleep(0.05)
+        workers[0].terminate()  # not the one that saves
+        finish(workers)
+    stopped = saves.saved_steps(workdir)[0]
+    assert stopped > 5
+
+    # so far, the numbers are those of one process that nothing happened to
+    assert run_script("train.py", f"--workdir={tmp_path / 'one'}", *FLAGS,
+                      f"--train_steps={stopped}") == 0
+    assert_same(saved_arrays(tmp_path / "one"), saved_arrays(workdir), rtol=1e-9, atol=1e-12)
