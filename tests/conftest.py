@@ -14,13 +14,17 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """The workdir of a run of two steps of a tiny model on the digits that ship; for reading."""
-    from draw_tf import DRAWConfig, TrainConfig, data, training
+    """Settings and a checkpoint at step 2 of a tiny model of the digits that ship; for reading."""
+    from draw_tf import DRAWConfig, TrainConfig, checkpoints
+    from draw_tf.checkpoints import saves
+    from draw_tf.training.trainer import Trainer
     workdir = tmp_path_factory.mktemp("tiny_run")
-    training.train_and_evaluate(
-        DRAWConfig(glimpses=3, hidden_size=8, latent_size=2),
-        TrainConfig(train_steps=2, log_every=1, jit_compile=False), workdir,
-        data.load("digits", "train"), data.load("digits", "test"))
+    configs = DRAWConfig(glimpses=3, hidden_size=8, latent_size=2), TrainConfig(
+        train_steps=2, log_every=1, jit_compile=False)
+    checkpoints.write_settings(workdir, *configs)
+    trainer = Trainer(*configs)
+    trainer.step.assign(2)
+    saves.save(trainer.checkpoint(), workdir, 2)
     return workdir
 
 

@@ -18,6 +18,7 @@ CONFIGS = [small_config(glimpses=2, hidden_size=8, equations="paper"),
            VAEConfig(image_shape=(7, 9, 1), hidden_size=8, latent_size=3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS)
 def test_signatures_have_named_outputs(config, tmp_path):
     model = make_model(config)
@@ -47,6 +48,7 @@ def test_a_saved_model_loads_without_this_package(tmp_path):
     assert done.stdout.strip() == "(2, 7, 9, 1)", done.stderr
 
 
+@pytest.mark.slow
 def test_the_command(tiny_run, tmp_path, capfd):
     flags = [f"--workdir={tiny_run}", f"--saved_model={tmp_path / 'saved'}"]
     assert run_module("draw_tf.export", *flags) == 0

@@ -104,6 +104,7 @@ def test_each_step_has_its_own_noise_or_the_first_steps(shared_noise):
     assert relative_error(got, noise[:1] if shared_noise else noise) < EXACT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_noise_that_is_not_given_differs_by_step_image_and_pass(in_graph):
     config = small_config(latent_size=20)

@@ -75,6 +75,7 @@ def check_benchmark(arguments, folder, monkeypatch):
             assert (folder / word.partition("=")[2]).stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_runs(folder, monkeypatch, command):  # in the README's order
     monkeypatch.chdir(folder)

@@ -36,6 +36,7 @@ def images(monkeypatch):
         pixels, 255, name, split))
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_to_the_weights_that_ship(saved, shelf, images):
     run, weights = saved
     report = ship.ship(run, "small-run", half=True, note="on two cores", folder=shelf,

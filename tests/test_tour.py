@@ -39,7 +39,8 @@ def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch):
     notebook = nbformat.read(PATH, as_version=4)
     (training,) = [cell for cell in notebook.cells if "train_steps=600" in cell.source]
     training.source = training.source.replace(
-        "train_steps=600", "train_steps=4, log_every=2, jit_compile=False")
+        "train_steps=600", "train_steps=4, log_every=2, jit_compile=False").replace(
+            "DRAWConfig()", "DRAWConfig(glimpses=2, hidden_size=8)")
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()  # raises what a cell raises
     assert "step 4/4" in str(training.outputs)

@@ -56,6 +56,7 @@ def attention_as_products(monkeypatch):
     monkeypatch.setattr(attention, "write", write)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("equations, reads, writes", [
     ("article", True, True), ("article", False, False), ("paper", True, False),
     ("paper", False, True)])

@@ -52,7 +52,8 @@ def clock(monkeypatch):
 # ---------------------------------------------------------------- real measurements
 
 
-@pytest.mark.parametrize("mode, task", [("xla", "generate"), ("eager", "train")])
+@pytest.mark.parametrize("mode, task", [
+    pytest.param("xla", "generate", marks=pytest.mark.slow), ("eager", "train")])
 def test_a_job_is_measured(mode, task, monkeypatch):
     monkeypatch.setattr(measure, "matmul_peak", lambda: 2.0)
     job = dataclasses.replace(TINY, mode=mode, task=task)

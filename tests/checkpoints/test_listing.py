@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from draw_tf import DRAW, DRAWConfig, load_listing_weights
@@ -55,6 +56,7 @@ def test_every_recorded_tensor():
     assert relative_error(got, want) < RECORDED
 
 
+@pytest.mark.slow
 def test_recorded_tensors_in_single_precision_and_compiled():
     check_steps(3, "float32", "xla", SINGLE)
 

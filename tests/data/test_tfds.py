@@ -109,6 +109,7 @@ def test_letters_are_white_on_black_and_shrunk(prepared, monkeypatch):
     assert small.mean() == pytest.approx((255 - page).mean(), rel=0.02)
 
 
+@pytest.mark.slow
 def test_faces_are_the_middle_of_photographs(prepared):
     data_dir, prepare = prepared
     photograph = np.zeros((218, 178, 3), np.uint8)

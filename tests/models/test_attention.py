@@ -74,7 +74,7 @@ def extremes():
                      for part in (image, logit))
 
 
-@pytest.mark.parametrize("mode", ["eager", "xla"])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("xla", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("equations", EQUATIONS)
 def test_extreme_windows_images_and_logits_are_finite(equations, mode):
     params, images, logits = (tf.constant(part) for part in extremes())

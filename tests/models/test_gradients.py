@@ -69,6 +69,7 @@ def results(config, mode, unroll):
 
 
 # The product as it is used, and pieces of one step; `test_recurrence` has more pieces.
+@pytest.mark.slow
 @pytest.mark.parametrize("equations, mode, unroll", [("article", "xla", 2), ("paper", "graph", 1)])
 def test_every_mode_gives_what_eager_mode_does(equations, mode, unroll):
     config = small_config(equations=equations)

@@ -226,6 +226,7 @@ def without_noise():
     return model
 
 
+@pytest.mark.slow
 def test_fit_learns_a_few_images_by_heart():
     keras.utils.set_random_seed(0)
     images = blobs(2)
@@ -243,6 +244,7 @@ def test_fit_learns_a_few_images_by_heart():
     assert 0 < history["bound_nats"][-1] - entropy < 0.3 * (before - entropy), history
 
 
+@pytest.mark.slow
 def test_evaluate_is_the_mean_over_all_images():
     model = without_noise()
     report = model.evaluate(blobs(), batch_size=4, verbose=0, return_dict=True)
@@ -252,6 +254,7 @@ def test_evaluate_is_the_mean_over_all_images():
     assert {name: report[name] for name in want} == pytest.approx(want, rel=SINGLE)
 
 
+@pytest.mark.slow
 def test_predict_redraws_every_image():
     model = without_noise()
     got = model.predict(blobs(), batch_size=4, verbose=0)

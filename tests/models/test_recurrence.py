@@ -69,7 +69,8 @@ def test_the_whole_unroll_is_a_plain_loop():
 
 
 # seven pieces; one step, then two pieces of three
-@pytest.mark.parametrize("mode, unroll", [("graph", 1), ("graph", 3), ("xla", 3)])
+@pytest.mark.parametrize("mode, unroll", [
+    ("graph", 1), ("graph", 3), pytest.param("xla", 3, marks=pytest.mark.slow)])
 def test_pieces_give_what_the_whole_unroll_does(mode, unroll):
     got, want = results(unroll, mode), eager_results()
     for name in want:

@@ -59,6 +59,7 @@ def test_every_image_counts_once_in_batches_of_any_size(evaluator, terms, batch_
     np.testing.assert_allclose(means, terms[:1].mean(axis=1), rtol=EXACT)
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_numbers_each_time(model, terms):
     compiled = Evaluator(model, jit_compile=True)
     dataset = data.eval_dataset(IMAGES, 4)
@@ -109,6 +110,7 @@ def cross_entropy(images, logits):
     return pixels.sum(axis=(1, 2, 3))
 
 
+@pytest.mark.slow
 def test_importance_weighting_goes_from_the_bound_to_the_likelihood(blind):
     images = noise_images(200)
     logits = blind.generate(1, seed=0).canvases[-1]  # [1, H, W, C], whatever z

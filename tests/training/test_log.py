@@ -64,6 +64,7 @@ def all_records(workdir):
                   if record != VERSION)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_is_plotted_once(tmp_path, finished,
                                                                            monkeypatch):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
@@ -82,6 +83,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_plotted_once(tmp_p
                     for step in (3, 6)}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_plotted_once_however_often_it_is_started(tmp_path, finished):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.gif")}
@@ -90,6 +92,7 @@ def test_a_finished_run_is_plotted_once_however_often_it_is_started(tmp_path, fi
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.gif")}
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_was_writing_is_removed(tmp_path, saved_half):
     shutil.copytree(saved_half, tmp_path, dirs_exist_ok=True)
     before = {path for path in tmp_path.rglob("*") if path.suffix != ".v2"}
@@ -103,6 +106,7 @@ def test_what_a_killed_run_was_writing_is_removed(tmp_path, saved_half):
     assert before == {path for path in tmp_path.rglob("*") if path.suffix != ".v2"}
 
 
+@pytest.mark.slow
 def test_settings_are_shown_once_and_again_where_they_changed(tmp_path, saved_half):
     shutil.copytree(saved_half, tmp_path, dirs_exist_ok=True)
     for steps, shown in ((3, [0]), (2, [0, 3]), (2, [0, 3])):  # nothing is left to train

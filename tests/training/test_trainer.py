@@ -23,6 +23,7 @@ def test_two_devices_under_xla_give_the_numbers_of_one_without(tmp_path):
                 rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"jit_compile": True}, {"steps_per_call": 1}])
 def test_how_it_is_compiled_does_not_matter(tmp_path, finished, changes):
     run(tmp_path, **changes)
@@ -45,6 +46,7 @@ def test_no_clipping_is_a_norm_of_zero():
         assert optimizer._clip_gradients([tf.constant([400.0])])[0] == 400
 
 
+@pytest.mark.slow
 def test_the_trainer_clips_by_its_settings(monkeypatch):
     """A clipped gradient is what Adam's first moment starts from."""
     trainer = Trainer(SIMPLE, dataclasses.replace(TRAIN, clip_norm=1e-3))
@@ -63,6 +65,7 @@ def test_schedules_start_and_end_where_they_should(schedule, rates):
     np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 75, 100)], rates, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step, decay", [(0, 0.1), (1000, 0.75)])
 def test_the_average_follows_the_weights_with_its_decay(step, decay):
     trainer = Trainer(SIMPLE, dataclasses.replace(TRAIN, average_decay=0.75))
