@@ -39,7 +39,7 @@ def define_flags() -> None:
 
 
 def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAINED,
-           **options) -> dict:
+         **options) -> dict:
     """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
 
     Args:
@@ -87,8 +87,9 @@ def origin(name: str, note: str, half: bool, report: dict, metrics: list[dict]) 
     """The text of RUN.md: where weights come from, and how good they are."""
     lines = [f"# {name}", ""] + ([note, ""] if note else [])
     trained = "" if report["step"] is None else f"{report['step']} steps of training"
-    if trained and metrics:
-        trained += f" in {metrics[-1]['seconds'] / 60:.1f} minutes"
+    seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
+    if trained and seconds:
+        trained += f" in {seconds[-1] / 60:.1f} minutes"
     lines += [f"- {trained}"] if trained else []
     error = "" if report["bound_se"] is None else f" (+- {report['bound_se']:.2f})"
     weighted = ("" if report["iwae_nats"] is None else
@@ -104,8 +105,8 @@ def origin(name: str, note: str, half: bool, report: dict, metrics: list[dict]) 
 def main(_):
     """Ships, and prints the bound of what was shipped."""
     report = ship(FLAGS.workdir, FLAGS.name, FLAGS.half, FLAGS.note, data_dir=FLAGS.data_dir,
-                    noise_samples=FLAGS.noise_samples,
-                    importance_samples=FLAGS.importance_samples)
+                  noise_samples=FLAGS.noise_samples,
+                  importance_samples=FLAGS.importance_samples)
     print(f"{PRETRAINED / FLAGS.name}: bound {report['bound_nats']:.2f} nats on "
           f"{report['dataset']}/{report['split']}")
 

@@ -17,7 +17,7 @@ def saved(tmp_path_factory):
     """A run of two checkpoints with a line of metrics, and the weights of the newest."""
     workdir = tmp_path_factory.mktemp("run")
     weights = save_run(workdir)[100]
-    (workdir / workdirs.METRICS).write_text('{"step": 100, "seconds": 90.0}\n')
+    (workdir / workdirs.METRICS).write_text('{"step": 100, "seconds": 90.0}\n{"step": 100}\n')
     return workdir, weights
 
 
