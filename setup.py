@@ -1,16 +1,36 @@
 import re
+import subprocess
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-README = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+README = Path(__file__).with_name("README.md")
+
+
+def long_description() -> str:
+    """The README for a package index, which has no files beside the text.
+
+    Links to assets/ point to the GitHub repository that this is a clone of; without one, pictures
+    and links are left out.
+    """
+    text = README.read_text(encoding="utf-8")
+    try:
+        origin = subprocess.run(["git", "remote", "get-url", "origin"], cwd=README.parent,
+                                capture_output=True, text=True).stdout
+    except OSError:  # no git
+        origin = ""
+    repository = re.search(r"github\.com[:/]([^/\s]+/[^/\s]+?)(\.git)?$", origin.strip())
+    if repository:
+        return text.replace("](assets/", f"](https://github.com/{repository[1]}/raw/HEAD/assets/")
+    text = re.sub(r"\[?!\[[^]]*\]\(assets/[^)]*\)(\]\([^)]*\))?\n*", "", text)
+    return re.sub(r"\[([^]]*)\]\(assets/[^)]*\)", r"\1", text)
+
 
 setup(
     name="draw-tf",
     version="1.0.0",
     description="DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2",
-    # a package index has no files beside the text, so that pictures would be broken links
-    long_description=re.sub(r"\[?!\[[^]]*\]\(assets/[^)]*\)(\]\([^)]*\))?\n*", "", README),
+    long_description=long_description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -132,6 +133,21 @@ def test_files_that_are_named_exist():
     named |= set(re.findall(r"\]\((assets/[^)]+)\)", README))
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("origin, link", [
+    ("https://github.com/some/draw.git\n", "](https://github.com/some/draw/raw/HEAD/assets/"),
+    ("git@github.com:some/draw\n", "](https://github.com/some/draw/raw/HEAD/assets/"),
+    ("", None), ("/home/some/draw\n", None)])
+def test_a_package_index_shows_the_pictures_of_the_repository(monkeypatch, origin, link):
+    given = {}
+    monkeypatch.setattr("setuptools.setup", given.update)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess(
+        [], 0, stdout=origin))
+    runpy.run_path(str(ROOT / "setup.py"))
+    text = given["long_description"]
+    assert "](assets/" not in text and "![](" not in text
+    assert (link in text and "![" in text) if link else "![" not in text
 
 
 def test_every_flagfile_has_its_command():
