@@ -56,8 +56,8 @@ def table(report: dict) -> str:
     lines += [f"  {name:<20}{nats:10.3f}{note}" for name, nats, note in rows]
     lines.append("  KL per step: " + " ".join(f"{nats:.2f}" for nats in report["kl_step_nats"]))
     if report["grey"]:
-        lines.append("These pixels are not 0 or 1, so the bound is not that of a likelihood: compare it "
-                     "between models on the same images only.")
+        lines.append("These pixels are not 0 or 1, so the bound is not that of a likelihood: "
+                     "compare it between models on the same images only.")
     if report["shared_noise"]:
         lines.append("The model shares one noise between its steps, so this is not a bound.")
     return "\n".join(lines)
