@@ -1,4 +1,4 @@
-"""train.py and generate.py as a person calls them, and what all commands share."""
+"""What all commands share: bad input, flags, and how a command runs."""
 
 import ctypes
 import dataclasses
@@ -7,124 +7,13 @@ import platform
 import re
 import sys
 
-import imageio.v3 as iio
-import numpy as np
 import pytest
 from absl import flags
 
-from draw_tf import DRAWConfig, TrainConfig, checkpoints, commands, data, training
+from draw_tf import DRAWConfig, TrainConfig, commands
 from draw_tf.errors import DRAWError
 from draw_tf.training import loop
-from tests.cli import ROOT, run_script
-
-# ---------------------------------------------------------------- train.py
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Replaces the training; the list of what was asked of it."""
-    calls = []
-    monkeypatch.setattr(training, "train_and_evaluate", lambda *arguments: calls.append(arguments))
-    return calls
-
-
-def test_flags_reach_the_training(trained):
-    assert run_script("train.py", "--workdir=run", "--noread_attention", "--equations=paper",
-                      "--glimpses=3", "--learning_rate=0.5", "--start=runs/other", "--unroll=2",
-                      "--jit_compile=false", "--profile_steps=3,9") == 0
-    ((model, config, workdir, train, held_out, steps, _),) = trained
-    assert model == DRAWConfig(read_attention=False, equations="paper", glimpses=3)
-    assert config == TrainConfig(learning_rate=0.5, start="runs/other", unroll=2, jit_compile=False)
-    assert (workdir, steps) == ("run", (3, 9))
-    assert (str(train), str(held_out)) == ("digits/train", "digits/test")
-
-
-def test_the_quickstart_is_the_articles_model_on_the_digits(trained):
-    assert run_script("train.py", f"--flagfile={ROOT}/draw_tf/configs/quickstart.flags",
-                      "--train_steps=7", "--workdir=run") == 0
-    model, config = trained[0][:2]
-    assert model == DRAWConfig()
-    assert (config.dataset, config.adam_beta1, config.train_steps) == ("digits", 0.9, 7)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "draw_tf" / "configs").glob("*.flags")),
-                         ids=lambda path: path.stem)
-def test_every_flagfile_that_ships_reaches_the_training(path, trained, monkeypatch):
-    blank = np.zeros((1, 28, 28, 1), np.uint8)
-    monkeypatch.setattr(data, "load", lambda *_: data.Images(blank, 255))  # what is not here
-    assert run_script("train.py", f"--flagfile={path}", "--workdir=run") == 0
-    model, config = trained[0][:2]
-    settings = {**dataclasses.asdict(model), **dataclasses.asdict(config)}
-    text = path.read_text()
-    assert not any(settings[name] for name in re.findall(r"^--no(\w+)$", text, re.MULTILINE))
-    given = dict(re.findall(r"^--(\w+)=(.*)$", text, re.MULTILINE))
-    assert given.pop("model", "draw") in type(model).__name__.lower()
-    assert given and {name: type(settings[name])(value) for name, value in given.items()} == {
-        name: settings[name] for name in given}
-
-
-def test_help_lists_the_settings(capsys):
-    assert run_script("train.py", "--help") == 1  # absl's way
-    printed = capsys.readouterr().out
-    assert all(f"--{name}: " in printed for name in ("workdir", "glimpses", "batch_size"))
-
-
-def test_another_architecture_is_refused_by_name(tiny_run, capfd):
-    before = sorted(tiny_run.rglob("*.*"))
-    assert run_script("train.py", f"--workdir={tiny_run}", "--glimpses=3", "--hidden_size=8",
-                      "--latent_size=3", "--nojit_compile") == 1
-    assert "latent_size=2, not 3" in capfd.readouterr().err
-    assert [path for path in sorted(tiny_run.rglob("*.*")) if path.name != ".lock"] == before
-
-
-# ---------------------------------------------------------------- generate.py
-
-
-@pytest.mark.parametrize("mode, num", [("prior", 5), ("reconstruct", 3), ("interpolate", 4)])
-def test_a_gif_has_one_frame_per_step_and_the_finished_images(tiny_run, tmp_path, mode, num):
-    out = tmp_path / "deep" / "strokes.gif"
-    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", f"--mode={mode}",
-                      f"--num={num}", "--seed=1") == 0
-    frames = iio.imread(out, index=None)  # [T + 1, h, w, 3]
-    assert len(frames) == 4
-    red = np.all(frames == (255, 0, 0), axis=-1).any(axis=(1, 2))  # [T + 1]
-    green = np.all(frames == (0, 255, 0), axis=-1).any(axis=(1, 2))  # [T + 1]
-    assert list(red) == [True] * 3 + [False]
-    assert list(green) == [mode == "reconstruct"] * 3 + [False]
-
-
-def test_a_png_has_one_row_per_image_and_one_column_per_step(tiny_run, tmp_path):
-    out = tmp_path / "strip.png"
-    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", "--num=2",
-                      "--noboxes") == 0
-    strip = iio.imread(out)  # [h, w, 3]
-    assert strip.shape == (2 * 112 + 4, 3 * 112 + 8, 3)
-    assert not np.all(strip == (255, 0, 0), axis=-1).any()
-    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", "--num=2",
-                      "--mode=reconstruct") == 0
-    assert iio.imread(out).shape == (2 * 112 + 4, 4 * 112 + 12, 3)  # after what is redrawn
-
-
-def test_a_seed_fixes_what_is_drawn(tiny_run, tmp_path):
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={tmp_path / name}.png",
-                          f"--seed={seed}", "--num=2", "--noboxes") == 0
-    a, b, c = (iio.imread(tmp_path / f"{name}.png") for name in "abc")
-    np.testing.assert_array_equal(a, b)
-    assert np.any(a != c)
-
-
-def test_weights_that_ship_draw_where_no_run_is_named(tmp_path, capfd):
-    assert run_script("generate.py", f"--out={tmp_path}/a.png", "--num=1", "--seed=3") == 0
-    assert capfd.readouterr() == (f"1 images from {checkpoints.best_pretrained()}, --mode=prior "
-                                  f"--seed=3: {tmp_path}/a.png\n", "")
-
-
-def test_no_more_images_are_redrawn_than_there_are(tiny_run, capfd, tmp_path):
-    assert run_script("generate.py", f"--workdir={tiny_run}", "--mode=reconstruct", "--num=501",
-                      f"--out={tmp_path}/a.gif") == 1
-    assert "num must be at most the 500 images" in capfd.readouterr().err
-
+from tests.cli import run_script
 
 # ---------------------------------------------------------------- bad input
 
