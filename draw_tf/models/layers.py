@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from draw_tf.models.recurrence import product
+
 
 def dense(inputs: int, units: int, name: str, dtype="float32") -> keras.layers.Dense:
     """The listing's `dense`, built: weights from N(0, 0.02^2), biases zero."""
@@ -11,6 +13,24 @@ def dense(inputs: int, units: int, name: str, dtype="float32") -> keras.layers.D
         dtype=dtype)
     layer.build((None, inputs))
     return layer
+
+
+def affine(kernel: tf.Tensor, bias: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
+    """Joined inputs times a kernel, plus a bias, as one product.
+
+    The bias is one more row of the kernel: its gradient comes with the product, where XLA would
+    sum over the images at a tenth of that speed.
+
+    Args:
+      kernel: [sum of D, units].
+      bias: [units].
+      *inputs: [N, D] each.
+
+    Returns:
+      [N, units].
+    """
+    rows = tf.concat([*inputs, tf.ones_like(inputs[0][:, :1])], axis=1)  # [N, sum of D + 1]
+    return product(rows, tf.concat([kernel, bias[tf.newaxis]], axis=0))  # [N, units]
 
 
 def heads(x: tf.Tensor, *layers: keras.layers.Dense) -> list[tf.Tensor]:
@@ -25,7 +45,7 @@ def heads(x: tf.Tensor, *layers: keras.layers.Dense) -> list[tf.Tensor]:
     """
     kernel = tf.concat([layer.kernel for layer in layers], axis=1)  # [D, sum of units]
     bias = tf.concat([layer.bias for layer in layers], axis=0)  # [sum of units]
-    return tf.split(tf.matmul(x, kernel) + bias, [layer.units for layer in layers], axis=1)
+    return tf.split(affine(kernel, bias, x), [layer.units for layer in layers], axis=1)
 
 
 def flat(*images: tf.Tensor) -> tf.Tensor:
@@ -58,7 +78,7 @@ class LSTMCell(keras.layers.LSTMCell):
         """One step: inputs [N, inputs], states h and c [N, D] to h [N, D] and [h, c]."""
         h, c = states  # [N, D] each
         kernel = tf.concat([self.kernel, self.recurrent_kernel], axis=0)  # [inputs + D, 4 D]
-        gates = tf.matmul(tf.concat([inputs, h], axis=1), kernel) + self.bias  # [N, 4 D]
+        gates = affine(kernel, self.bias, inputs, h)  # [N, 4 D]
         i, f, g, o = tf.split(gates, 4, axis=1)  # [N, D] each
         c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)  # [N, D]
         h = tf.sigmoid(o) * tf.tanh(c)  # [N, D]

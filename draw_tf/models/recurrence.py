@@ -2,24 +2,50 @@
 
 Unrolled whole, it is a Python loop: the fastest program for few steps, and one whose size and
 compile time grow with T. In pieces, it is a loop over short unrolled stretches. Its gradient keeps
-only the state between two pieces and computes each piece again on the way back: it is exact, and
-needs the memory of one piece instead of T steps.
+only the state between two pieces and the results of the large products (see `product`), and
+computes the rest of each piece again on the way back: it is exact, and needs little more memory
+than one piece.
 
 Letters in shapes: T steps, U steps in a piece, P pieces.
 """
 
+from contextvars import ContextVar
+
 import tensorflow as tf
+
+# Within a piece: the products that it made, and the known ones that it shall use instead, if any.
+_PRODUCTS = ContextVar("products", default=None)
 
 # Up to here a whole unroll compiles in seconds and runs fastest; beyond it, pieces do.
 WHOLE_UNROLL = 16
-PIECE = {"CPU": 4, "GPU": 8}
+PIECE = {"CPU": 2, "GPU": 8}
 
 
 def auto_unroll(steps: int) -> int:
-    """Steps to unroll on this machine: all of up to 16, else pieces of 4 (CPU) or 8 (GPU)."""
+    """Steps to unroll on this machine: all of up to 16, else pieces of 2 (CPU) or 8 (GPU)."""
     if steps <= WHOLE_UNROLL:
         return steps
     return PIECE["GPU" if tf.config.list_physical_devices("GPU") else "CPU"]
+
+
+def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """`tf.matmul(a, b)` of two matrices, which a recurrence in pieces computes only once.
+
+    The backward pass, which repeats each piece, takes the result from the forward pass. Worth its
+    memory for the large products of a step.
+    """
+    made, known = _PRODUCTS.get() or ([], None)
+    if known is None:
+        made.append(tf.matmul(a, b))
+        return made[-1]
+    result = known.pop(0)
+
+    @tf.custom_gradient
+    def as_known(a, b):
+        return tf.identity(result), lambda upstream: (
+            tf.matmul(upstream, b, transpose_b=True), tf.matmul(a, upstream, transpose_a=True))
+
+    return as_known(a, b)
 
 
 def scan(step, state, inputs, constants, unroll: int):
@@ -69,6 +95,8 @@ def _unrolled(step, state, inputs, constants):
 class _Pieces:
     """A recurrence of P pieces: a loop forward, and a loop backward that repeats each piece.
 
+    What is repeated is all but the products, whose results the forward loop keeps.
+
     TensorFlow's loops and gradients take flat lists, so structures are packed only around `step`.
     """
 
@@ -85,13 +113,18 @@ class _Pieces:
         return (pack(self.structures[0], flat[:self.sizes[0]]),
                 pack(self.outputs_like, flat[self.sizes[0]:]))
 
-    def _piece(self, state, inputs, constants):
-        """U steps: flat lists in, the state and the stacked outputs out, flat."""
+    def _piece(self, state, inputs, constants, known=None):
+        """U steps: flat lists in; the state, the stacked outputs and the products out, flat."""
         state, inputs, constants = map(tf.nest.pack_sequence_as, self.structures,
                                        (state, inputs, constants))
-        state, outputs = _unrolled(self.step, state, inputs, constants)
+        made = []
+        around = _PRODUCTS.set((made, known))
+        try:
+            state, outputs = _unrolled(self.step, state, inputs, constants)
+        finally:
+            _PRODUCTS.reset(around)
         self.outputs_like = outputs
-        return tf.nest.flatten(state), tf.nest.flatten(outputs)
+        return tf.nest.flatten(state), tf.nest.flatten(outputs), made
 
     def _forward(self, *arguments):
         """All pieces: [*last state, *outputs], and the function of their gradients."""
@@ -99,26 +132,28 @@ class _Pieces:
         state, inputs, constants = (list(part) for part in (
             arguments[:a], arguments[a:b], arguments[b:]))
         inputs = [self._cut(x) for x in inputs]  # [P, U, ...]
-        # traced once, apart, for the outputs' shapes alone
-        shapes = tf.function(self._piece).get_concrete_function(
-            state, [x[0] for x in inputs], constants).structured_outputs[1]
+        # traced once, apart, for shapes alone
+        _, *shapes = tf.function(self._piece).get_concrete_function(
+            state, [x[0] for x in inputs], constants).structured_outputs
 
-        def body(p, state, starts, outputs):
-            starts = [array.write(p, x) for array, x in zip(starts, state)]
-            state, new = self._piece(state, [x[p] for x in inputs], constants)
-            return p + 1, state, starts, [array.write(p, x) for array, x in zip(outputs, new)]
+        def body(p, state, *arrays):
+            start = state
+            state, outputs, products = self._piece(start, [x[p] for x in inputs], constants)
+            return p + 1, state, *([array.write(p, x) for array, x in zip(*pair)]
+                                   for pair in zip(arrays, (start, outputs, products)))
 
-        _, end, starts, outputs = tf.while_loop(
+        _, end, starts, outputs, products = tf.while_loop(
             lambda p, *_: p < self.pieces, body,
-            (0, state, self._arrays(state), self._arrays(shapes)),
+            (0, state, *map(self._arrays, (state, *shapes))),
             maximum_iterations=self.pieces)
 
         def gradient(*upstream, variables=()):
-            return self._backward(starts, inputs, constants, list(upstream), list(variables))
+            return self._backward(starts, products, inputs, constants, list(upstream),
+                                  list(variables))
 
         return [*end, *map(self._join, outputs)], gradient
 
-    def _backward(self, starts, inputs, constants, upstream, variables):
+    def _backward(self, starts, products, inputs, constants, upstream, variables):
         """The gradients by the arguments of `_forward`, and by the variables that it read."""
         state_up = upstream[:self.sizes[0]]
         output_up = [self._cut(x) for x in upstream[self.sizes[0]:]]  # [P, U, ...]
@@ -128,7 +163,8 @@ class _Pieces:
                 start = [array.read(p) for array in starts]
                 now = [x[p] for x in inputs]  # [U, ...]
                 tape.watch((start, now, constants, variables))
-                end, outputs = self._piece(start, now, constants)
+                known = [array.read(p) for array in products]
+                end, outputs, _ = self._piece(start, now, constants, known)
             start_up, now_up, *more = tape.gradient(
                 (end, outputs), (start, now, constants, variables),
                 output_gradients=(state_up, [x[p] for x in output_up]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from draw_tf.models.recurrence import auto_unroll, scan
+from draw_tf.models.recurrence import auto_unroll, product, scan
 from tests.numerics import EXACT, assert_close, in_mode
 
 T, N, D = 7, 3, 4
@@ -20,7 +20,7 @@ def make_step(weight):
     """A recurrence with a state of two parts, a variable, a constant, and a nested output."""
     def step(state, x, constant):
         hidden, total = state
-        hidden = tf.tanh(tf.matmul(hidden, weight) + x * constant)  # [N, D]
+        hidden = tf.tanh(product(hidden, weight) + x * constant)  # [N, D]
         total = total + tf.reduce_sum(hidden * x, axis=1)  # [N]
         return (hidden, total), {"hidden": hidden, "more": [total * x[:, 0]]}
 
@@ -89,8 +89,19 @@ def test_only_pieces_make_a_loop():
         assert any("While" in operation.type for operation in graph.get_operations()) == loops
 
 
+def test_the_backward_pass_of_pieces_does_not_make_their_products_again():
+    weight = tf.Variable(0.5 * random(D, D))
+    graph = tf.function(lambda: run(weight, 3)).get_concrete_function().graph
+    bodies = [graph._get_function(operation.get_attr("body").name).graph
+              for operation in graph.get_operations() if operation.type.endswith("While")]
+    products = [sum(operation.type == "MatMul" for operation in body.get_operations())
+                for body in bodies]
+    # forward: one for each of three steps; backward: those of the two gradients of each
+    assert products == [3, 6]
+
+
 @pytest.mark.parametrize("glimpses, gpus, steps", [
-    (10, [], 10), (16, ["GPU"], 16), (17, [], 4), (64, ["GPU"], 8)])
+    (10, [], 10), (16, ["GPU"], 16), (17, [], 2), (64, ["GPU"], 8)])
 def test_few_steps_are_unrolled_whole_and_many_in_pieces(glimpses, gpus, steps, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     assert auto_unroll(glimpses) == steps
