@@ -8,7 +8,7 @@ import tensorflow as tf
 from draw_tf.benchmark.flops import matmul_flops
 from draw_tf.benchmark.jobs import CONFIGS
 from draw_tf.config import DRAWConfig
-from draw_tf.models import attention
+from draw_tf.models import attention, layers
 from draw_tf.models.draw import DRAW
 
 
@@ -37,8 +37,8 @@ def flops_in(function, *specs):
 
 
 @pytest.fixture
-def attention_as_products(monkeypatch):
-    """Reading and writing as the products of matrices that they are in the paper."""
+def papers_products(monkeypatch):
+    """Reading and writing as the products that they are in the paper, biases outside of any."""
 
     def read(image, Fx, Fy, gamma):
         planes = tf.transpose(image, [0, 3, 1, 2])  # [N, C, H, W]
@@ -52,6 +52,10 @@ def attention_as_products(monkeypatch):
         stroke = tf.matmul(Fy[:, tf.newaxis], rows, transpose_a=True)  # [N, C, H, W]
         return tf.transpose(stroke, [0, 2, 3, 1])  # [N, H, W, C]
 
+    def affine(kernel, bias, *inputs):
+        return tf.concat(inputs, axis=1) @ kernel + bias  # [N, units]
+
+    monkeypatch.setattr(layers, "affine", affine)
     monkeypatch.setattr(attention, "read", read)
     monkeypatch.setattr(attention, "write", write)
 
@@ -60,7 +64,7 @@ def attention_as_products(monkeypatch):
 @pytest.mark.parametrize("equations, reads, writes", [
     ("article", True, True), ("article", False, False), ("paper", True, False),
     ("paper", False, True)])
-def test_flops_are_those_of_the_graph(equations, reads, writes, attention_as_products):
+def test_flops_are_those_of_the_graph(equations, reads, writes, papers_products):
     config = DRAWConfig(image_shape=(7, 9, 3), glimpses=2, hidden_size=12, latent_size=3,
                         read_size=2, write_size=5, equations=equations, read_attention=reads,
                         write_attention=writes)
