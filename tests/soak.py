@@ -1,18 +1,15 @@
 """Kills a training run again and again, and compares what is left with a run that nobody killed.
 
-    python tests/soak.py [--kills=20] [--seed=0]
+    python -m tests.soak [--kills=20] [--seed=0]
 
 Each of these kills is a SIGKILL, of a real `train.py`. `--kills` of them come at random, and one at
-each of the moments that soak_child.py knows. After each one, the same command goes on.
+each of the moments in moments.py. After each one, the same command goes on.
 """
 
 import argparse
-import contextlib
 import os
 import pathlib
 import random
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -24,13 +21,12 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from draw_tf.checkpoints import read_metrics, saves
+from tests import child
 
-TESTS = pathlib.Path(__file__).resolve().parent
 PATIENCE = 600  # seconds, after which a process hangs
 # how often each moment comes before the kill; the order makes sure that each one does come
 KILLS = {"config": 1, "gif": 1, "parts": 1, "log": 2, "metrics": 1, "events": 1, "data": 1,
          "newest gif": 1, "index": 1, "note": 1, "prune": 2}
-
 
 FLAGS = ("--hidden_size=8", "--latent_size=2", "--batch_size=16", "--jit_compile=false",
          "--steps_per_call=2", "--log_every=2", "--save_every=3", "--image_every=6",
@@ -51,19 +47,10 @@ class Soak:
         self.folder = pathlib.Path(folder)
         self.flags = [*FLAGS, *model, f"--train_steps={steps}"]
 
-    @contextlib.contextmanager
-    def started(self, workdir, *child):
-        """A process of train.py, or of soak_child.py with these arguments; killed at the end."""
-        program = [TESTS / "soak_child.py", *child] if child else [TESTS.parent / "train.py"]
-        with open(self.errors(workdir), "wb") as errors:
-            process = subprocess.Popen(
-                [sys.executable, *map(str, program), f"--workdir={self.folder / workdir}",
-                 *self.flags], stdout=subprocess.PIPE, stderr=errors)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
+    def started(self, workdir, stdout=os.devnull, moment=None):
+        """A process of train.py; it is killed at the end of the block."""
+        return child.training(f"--workdir={self.folder / workdir}", *self.flags, stdout=stdout,
+                              stderr=self.errors(workdir), moment=moment)
 
     def errors(self, workdir):
         return self.folder / f"{workdir}.stderr"
@@ -71,35 +58,39 @@ class Soak:
     def finish(self, workdir):
         """Runs to the end."""
         with self.started(workdir) as process:
-            process.communicate(timeout=PATIENCE)
+            process.join(PATIENCE)
             self.check_ended(process, workdir)
 
     def check_ended(self, process, workdir):
         errors = self.errors(workdir).read_text()
-        assert process.returncode == 0 and "Traceback" not in errors, errors
+        assert process.exitcode == 0 and "Traceback" not in errors, errors
 
     def kill_at(self, workdir, moment, count):
-        """Kills a run at a moment of soak_child.py."""
+        """Kills a run at a moment of moments.py."""
         marker, began = self.folder / f"{workdir}.marker", time.monotonic()
-        with self.started(workdir, moment, count, marker) as process:
+        with self.started(workdir, moment=(moment, count, marker)) as process:
             while not marker.exists():
-                assert process.poll() is None and time.monotonic() < began + PATIENCE, (
+                assert process.is_alive() and time.monotonic() < began + PATIENCE, (
                     f"{moment} did not come: {self.errors(workdir).read_text()}")
                 time.sleep(0.02)
         marker.unlink()
 
     def kill_at_random(self, workdir, dice, longest):
         """Kills a run at random; returns whether it had not ended before."""
-        with self.started(workdir) as process:
-            lines = dice.randrange(10)
-            for _ in range(lines):
-                process.stdout.readline()
-            try:
-                process.wait(dice.uniform(0, 0.5 if lines else longest))
-            except subprocess.TimeoutExpired:
-                return True
-            self.check_ended(process, workdir)
-            return False
+        pipe = self.folder / f"{workdir}.stdout"
+        os.mkfifo(pipe)
+        try:
+            with self.started(workdir, pipe) as process, open(pipe) as stdout:
+                lines = dice.randrange(10)
+                for _ in range(lines):
+                    stdout.readline()
+                process.join(dice.uniform(0, 0.5 if lines else longest))
+                if process.is_alive():
+                    return True
+                self.check_ended(process, workdir)
+                return False
+        finally:
+            pipe.unlink()
 
     def check(self, workdir):
         """Asserts that a finished run left what the run "undisturbed" left."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.soak import VAE, Soak
 
-# moments of soak_child.py, and how often each comes before the kill
+# moments in moments.py, and how often each comes before the kill
 KILLS = {"config": 1, "data": 1, "metrics": 1, "prune": 2}
 
 

@@ -2,16 +2,14 @@
 
 import contextlib
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from draw_tf.checkpoints import read_metrics, saves
-from tests.cli import ROOT, run_script
+from tests import child
+from tests.cli import run_script
 from tests.training.conftest import assert_same, saved_arrays
 
 pytestmark = pytest.mark.slow
@@ -20,57 +18,55 @@ FLAGS = ("--model=vae", "--hidden_size=8", "--latent_size=2", "--batch_size=8", 
 
 
 @contextlib.contextmanager
-def started(workdir, folder, other=None, chief=("train.py",)):
+def started(workdir, folder, other=None, moment=None):
     """Two processes that train together, the chief last, in float64; they end with the block.
 
     Args:
       workdir: the chief's, and the other's unless there is another.
-      folder: for settings.
+      folder: for what they write to standard error.
       other: the other's workdir.
-      chief: what the chief is to run: a script and its first arguments.
+      moment: for the chief to wait at, as in `child.training`.
     """
     with socket.socket() as first, socket.socket() as second:
         for server in (first, second):
             server.bind(("127.0.0.1", 0))
         cluster = {"worker": [f"127.0.0.1:{server.getsockname()[1]}"
                               for server in (first, second)]}
-    (folder / "keras.json").write_text(json.dumps({"floatx": "float64"}))
-    workers = [subprocess.Popen(
-        [sys.executable, *program, f"--workdir={home}", "--distribute=multi_worker",
-         *FLAGS], cwd=ROOT,
-        env={**os.environ, "KERAS_HOME": str(folder), "TF_CONFIG": json.dumps(
-            {"cluster": cluster, "task": {"type": "worker", "index": index}})},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for index, home, program in (
-            (1, other or workdir, ["train.py"]), (0, workdir, chief))]
-    try:
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for index, home, at in ((1, other or workdir, None), (0, workdir, moment)):
+            task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+            errors = folder / f"{index}.stderr"
+            worker = stack.enter_context(child.training(
+                f"--workdir={home}", "--distribute=multi_worker", *FLAGS, floatx="float64",
+                stderr=errors, environment={"TF_CONFIG": json.dumps(task)}, moment=at))
+            worker.errors = errors
+            workers.append(worker)
         yield workers
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-            worker.stderr.close()
 
 
 def finish(workers):
     """Waits for all, which must end well."""
-    errors = [worker.communicate()[1].decode() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0], [
+        worker.errors.read_text() for worker in workers]
 
 
 def sentence(worker):
     """All that a worker says on standard error, which must end by itself within a minute."""
-    (line,) = worker.communicate(timeout=60)[1].decode().splitlines()
-    assert worker.returncode == 1 and line.startswith("train.py: ")
+    worker.join(60)
+    (line,) = worker.errors.read_text().splitlines()
+    assert worker.exitcode == 1 and line.startswith("train.py: ")
     return line
 
 
 def test_two_workers_survive_a_kill_another_folder_and_a_signal(tmp_path):
     workdir, marker = tmp_path / "run", tmp_path / "marker"
     # a killed worker ends the other
-    with started(workdir, tmp_path, chief=("tests/soak_child.py", "log", "5", str(marker))
-                 ) as (other, chief):
+    with started(workdir, tmp_path, moment=("log", 5, marker)) as (other, chief):
         while not marker.exists():
-            assert chief.poll() is None and other.poll() is None, finish([other, chief])
+            assert chief.is_alive() and other.is_alive(), finish([other, chief])
             time.sleep(0.05)
         chief.kill()
         assert "another worker has gone: start all of them again" in sentence(other)
@@ -85,7 +81,7 @@ def test_two_workers_survive_a_kill_another_folder_and_a_signal(tmp_path):
     # the same commands go on, and a signal to one of them stops and saves all
     with started(workdir, tmp_path) as workers:
         while max(line["step"] for line in read_metrics(workdir)) <= 5:
-            assert all(worker.poll() is None for worker in workers), finish(workers)
+            assert all(worker.is_alive() for worker in workers), finish(workers)
             time.sleep(0.05)
         workers[0].terminate()  # not the one that saves
         finish(workers)

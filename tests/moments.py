@@ -1,18 +1,9 @@
-"""Runs train.py until a chosen moment and waits there, to be killed.
-
-    python tests/soak_child.py MOMENT COUNT MARKER [FLAG ...]
-
-At the COUNTth time that the moment MOMENT comes, the file MARKER is made and nothing more happens.
-"""
-
-from draw_tf import commands  # isort: skip  # noqa: F401  # first, for it starts TensorFlow
+"""Moments of a training at which it waits, to be killed."""
 
 import fnmatch
 import os
 import pathlib
-import runpy
 import signal
-import sys
 from unittest import mock
 
 import tensorflow as tf
@@ -20,7 +11,6 @@ import tensorflow as tf
 from draw_tf.checkpoints import saves
 from draw_tf.training.log import Log
 
-TRAIN = pathlib.Path(__file__).resolve().parent.parent / "train.py"
 # moments when the whole content of a file lies beside it, by the file's name
 RENAMED = {"config": "config.json", "metrics": "metrics.jsonl", "gif": "strokes-*.gif",
            "newest gif": "strokes.gif", "note": "checkpoint", "events": "events.out.tfevents.*"}
@@ -29,7 +19,13 @@ MOMENTS = (*RENAMED, "parts", "data", "index", "prune", "log")
 
 
 class Moment:
-    """What is called when a moment comes."""
+    """What is called when a moment comes.
+
+    Args:
+      name: one of MOMENTS.
+      count: how often it comes before the process waits.
+      marker: path of a file that is then made.
+    """
 
     def __init__(self, name, count, marker):
         self.name, self.left, self.marker = name, count, pathlib.Path(marker)
@@ -44,8 +40,8 @@ class Moment:
                 signal.pause()
 
 
-def patches(moment):
-    """Makes what writes files call `moment`."""
+def patch(moment):
+    """Makes what writes files call `moment`, until the process ends."""
     replace, write, prune, log = os.replace, tf.train.Checkpoint.write, saves._prune, Log.write
 
     def replace_whole(source, target):
@@ -80,10 +76,3 @@ def patches(moment):
     mock.patch.object(tf.train.Checkpoint, "write", write_checkpoint).start()
     mock.patch.object(saves, "_prune", prune_others).start()
     mock.patch.object(Log, "write", write_log).start()
-
-
-if __name__ == "__main__":
-    name, count, marker, *arguments = sys.argv[1:]
-    patches(Moment(name, int(count), marker))
-    sys.argv = [str(TRAIN), *arguments]
-    runpy.run_path(str(TRAIN), run_name="__main__")

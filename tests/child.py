@@ -1,0 +1,65 @@
+"""train.py in processes of their own, which begin with TensorFlow imported: that takes longest.
+
+Where Python cannot fork a process that has imported it, each one imports it anew.
+"""
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import threading
+
+import keras
+from tqdm import tqdm
+
+from tests import moments
+from tests.cli import ROOT
+
+_processes = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+_processes.set_forkserver_preload(["draw_tf.train"])
+
+
+def _train(arguments, stdout, stderr, environment, floatx, moment):
+    """Runs in the new process, as a shell in the foreground would start it."""
+    for name in ("SIGINT", "SIGHUP"):  # a shell or a test runner may ignore them
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for path, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
+        with open(path, "wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    sys.stdout.reconfigure(line_buffering=False)  # as where it is not a terminal
+    os.environ.update(environment)
+    keras.config.set_floatx(floatx)
+    tqdm.set_lock(threading.RLock())  # not a semaphore, which a kill would leave in the system
+    if moment:
+        moments.patch(moments.Moment(*moment))
+    sys.argv = ["train.py", *arguments]
+    try:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # which multiprocessing leaves out
+
+
+@contextlib.contextmanager
+def training(*arguments, stderr, stdout=os.devnull, environment=(), floatx="float32", moment=None):
+    """A process of train.py, which is killed at the end of the block.
+
+    Args:
+      *arguments: its command line.
+      stderr, stdout: paths of files that it writes.
+      environment: variables for it.
+      floatx: Keras's default type.
+      moment: name, count and marker of a `moments.Moment` for it to wait at.
+    """
+    process = _processes.Process(target=_train, args=(
+        arguments, str(stdout), str(stderr), dict(environment), floatx, moment))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
