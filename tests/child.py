@@ -24,12 +24,12 @@ _processes.set_forkserver_preload(["draw_tf.train"])
 
 def _train(arguments, stdout, stderr, environment, floatx, moment):
     """Runs in the new process, as a shell in the foreground would start it."""
-    for name in ("SIGINT", "SIGHUP"):  # a shell or a test runner may ignore them
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for path, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
-        with open(path, "wb") as file:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test runner may ignore
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for target, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
+        is_path = isinstance(target, str)
+        with open(target if is_path else target.fileno(), "wb", closefd=is_path) as file:
             os.dup2(file.fileno(), stream.fileno())
     sys.stdout.reconfigure(line_buffering=False)  # as where it is not a terminal
     os.environ.update(environment)
@@ -50,14 +50,17 @@ def training(*arguments, stderr, stdout=os.devnull, environment=(), floatx="floa
 
     Args:
       *arguments: its command line.
-      stderr, stdout: paths of files that it writes.
+      stderr: path of a file that it writes.
+      stdout: the same, or the writing end of a `multiprocessing.Pipe`, which is closed here.
       environment: variables for it.
       floatx: Keras's default type.
       moment: name, count and marker of a `moments.Moment` for it to wait at.
     """
     process = _processes.Process(target=_train, args=(
-        arguments, str(stdout), str(stderr), dict(environment), floatx, moment))
+        arguments, stdout, str(stderr), dict(environment), floatx, moment))
     process.start()
+    if not isinstance(stdout, str):
+        stdout.close()  # so that a reader sees the end when the process ends
     try:
         yield process
     finally:

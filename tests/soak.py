@@ -7,6 +7,7 @@ each of the moments in moments.py. After each one, the same command goes on.
 """
 
 import argparse
+import multiprocessing
 import os
 import pathlib
 import random
@@ -77,20 +78,16 @@ class Soak:
 
     def kill_at_random(self, workdir, dice, longest):
         """Kills a run at random; returns whether it had not ended before."""
-        pipe = self.folder / f"{workdir}.stdout"
-        os.mkfifo(pipe)
-        try:
-            with self.started(workdir, pipe) as process, open(pipe) as stdout:
-                lines = dice.randrange(10)
-                for _ in range(lines):
-                    stdout.readline()
-                process.join(dice.uniform(0, 0.5 if lines else longest))
-                if process.is_alive():
-                    return True
-                self.check_ended(process, workdir)
-                return False
-        finally:
-            pipe.unlink()
+        pipe, stdout = multiprocessing.Pipe(duplex=False)
+        with self.started(workdir, stdout) as process, open(os.dup(pipe.fileno())) as reader:
+            lines = dice.randrange(10)
+            for _ in range(lines):
+                reader.readline()
+            process.join(dice.uniform(0, 0.5 if lines else longest))
+            if process.is_alive():
+                return True
+            self.check_ended(process, workdir)
+            return False
 
     def check(self, workdir):
         """Asserts that a finished run left what the run "undisturbed" left."""

@@ -1,5 +1,6 @@
 """What happens to a training as a process: a second one, a reader that goes, a closed terminal."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -16,11 +17,11 @@ FLAGS = (*soak.FLAGS, *soak.VAE, "--train_steps=1000000")
 
 
 def test_one_trains_in_a_workdir_until_nobody_reads_or_its_terminal_closes(tmp_path, capfd):
-    workdir, pipe, errors = tmp_path / "run", tmp_path / "pipe", tmp_path / "errors"
+    workdir, errors = tmp_path / "run", tmp_path / "errors"
     flags = (f"--workdir={workdir}", *FLAGS)
-    os.mkfifo(pipe)  # whose reader goes after two lines, as in `train.py ... | head -2`
-    with child.training(*flags, stdout=pipe, stderr=errors) as first:
-        with open(pipe) as reader:
+    pipe, stdout = multiprocessing.Pipe(duplex=False)
+    with child.training(*flags, stdout=stdout, stderr=errors) as first:
+        with pipe, open(os.dup(pipe.fileno())) as reader:  # goes as in `train.py ... | head -2`
             lines = [reader.readline() for _ in range(2)]
             assert all(line.startswith("step ") for line in lines), errors.read_text()
             assert run_script("train.py", *flags) == 1
