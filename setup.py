@@ -55,7 +55,7 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "plot": ["matplotlib>=3.8"],
-        "test": ["ipykernel>=6.29", "matplotlib>=3.8", "nbclient>=0.10", "nbformat>=5.10",
+        "test": ["ipython>=8.18", "matplotlib>=3.8", "nbformat>=5.10",
                  "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "safetensors>=0.4"],
     },
 )

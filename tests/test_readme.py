@@ -5,7 +5,6 @@ import re
 import runpy
 import shlex
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -80,13 +79,12 @@ def check_benchmark(arguments, folder, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_runs(folder, monkeypatch, command):  # in the README's order
+def test_command_runs(folder, monkeypatch, capfd, command):  # in the README's order
     monkeypatch.chdir(folder)
     program, *arguments = words_of(command)
     if program == "tensorboard":
-        listed = subprocess.run([sys.executable, "-m", "tensorboard.main", *arguments, "--inspect"],
-                                capture_output=True, text=True, check=True).stdout
-        assert "bound_nats" in listed
+        assert run_module("tensorboard.main", *arguments, "--inspect") == 0
+        assert "bound_nats" in capfd.readouterr().out
         return
     assert program.endswith("python")
     if arguments[0] == "train.py":

@@ -1,6 +1,7 @@
 """Training: the loop around `Trainer` that logs, evaluates, draws, saves, stops and resumes."""
 
 import contextlib
+import functools
 import signal
 import tempfile
 import threading
@@ -22,11 +23,15 @@ from draw_tf.training.trainer import Trainer
 PATIENCE = 100
 
 
+# kept: the sums over devices of two strategies in one process are taken for one another
+_mirrored = functools.cache(tf.distribute.MirroredStrategy)
+
+
 def make_strategy(distribute: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy of the `distribute` setting."""
     if distribute == "mirrored":
-        return tf.distribute.MirroredStrategy(tf.config.list_logical_devices(
-            "GPU" if tf.config.list_logical_devices("GPU") else "CPU"))
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return _mirrored(tuple(device.name for device in devices))
     if distribute == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()

@@ -16,7 +16,8 @@ MODEL = DRAWConfig(image_shape=(8, 6, 1), glimpses=2, hidden_size=8, latent_size
                    write_size=3)
 # traced in a third of the time, for what does not depend on the model
 SIMPLE = VAEConfig(image_shape=(8, 6, 1), hidden_size=8, latent_size=2)
-TRAIN = TrainConfig(batch_size=4, train_steps=6, log_every=2, eval_every=3, save_every=3,
+TRAIN = TrainConfig(binarize="dynamic", average_decay=0.5, schedule="exponential", batch_size=4,
+                    train_steps=6, log_every=2, eval_every=3, save_every=3,
                     image_every=6, steps_per_call=4, jit_compile=False)  # compiles in less time
 
 
@@ -86,7 +87,7 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def saved_half(tmp_path_factory):
-    """The folder of a run of three steps."""
+    """The folder of a run of three steps, at a rate that a longer run has until there."""
     workdir = tmp_path_factory.mktemp("half")
-    run(workdir, train_steps=3)
+    run(workdir, train_steps=3, schedule="constant")
     return workdir

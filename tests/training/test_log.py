@@ -110,7 +110,7 @@ def test_what_a_killed_run_was_writing_is_removed(tmp_path, saved_half):
 def test_settings_are_shown_once_and_again_where_they_changed(tmp_path, saved_half):
     shutil.copytree(saved_half, tmp_path, dirs_exist_ok=True)
     for steps, shown in ((3, [0]), (2, [0, 3]), (2, [0, 3])):  # nothing is left to train
-        run(tmp_path, train_steps=steps)
+        run(tmp_path, train_steps=steps, schedule="constant")
         assert [step for step, tag in all_records(tmp_path) if tag == "config"] == shown
 
 

@@ -13,22 +13,18 @@ from tests.training.conftest import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, r
 
 
 @pytest.mark.slow
-def test_two_devices_under_xla_give_the_numbers_of_one_without(tmp_path):
+@pytest.mark.parametrize("changes", [{"distribute": "mirrored", "jit_compile": True},
+                                     {"steps_per_call": 1}])
+def test_devices_and_compilers_do_not_matter(tmp_path, finished, changes):
     assert len(tf.config.list_logical_devices("CPU")) == 2
-    changes = {"binarize": "dynamic", "average_decay": 0.5, "start": "data", "train_steps": 2,
-               "eval_every": 2}
-    model = dataclasses.replace(MODEL, glimpses=1)  # compiles in half the time
-    run(tmp_path / "one", model, **changes)
-    run(tmp_path / "two", model, distribute="mirrored", jit_compile=True, **changes)
-    assert_same(saved_arrays(tmp_path / "one"), saved_arrays(tmp_path / "two"),
-                rtol=1e-9, atol=1e-12)
+    run(tmp_path, **changes)
+    assert_same(saved_arrays(finished), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"jit_compile": True}, {"steps_per_call": 1}])
-def test_how_it_is_compiled_does_not_matter(tmp_path, finished, changes):
-    run(tmp_path, **changes)
-    assert_same(saved_arrays(finished), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
+def test_two_devices_train_draw_in_pieces_as_one_does_unrolled(tmp_path, drawn):
+    run(tmp_path, MODEL, distribute="mirrored", unroll=1)
+    assert_same(saved_arrays(drawn[0]), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
