@@ -148,6 +148,8 @@ def _options():
     options = tf.data.Options()
     # A pipeline knows its own shards: a distribution strategy must not divide it again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # There is nothing to tune, and the thread that would can hold up the end of a run by a minute.
+    options.autotune.enabled = False
     return options
 
 

@@ -58,7 +58,9 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
         builder = tfds.builder(name, data_dir=data_dir)
         if not builder.is_prepared():
             _download(builder)
-        config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # as in `draw_tf.data.batches`
+        config = tfds.ReadConfig(options=options, interleave_cycle_length=1, try_autocache=False)
         images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
             lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
         return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),

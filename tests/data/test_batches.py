@@ -98,6 +98,13 @@ def test_an_element_has_a_fixed_shape(binarize):
     assert dataset.element_spec == tf.TensorSpec((3, *SHAPE), tf.float32)
 
 
+def test_no_thread_tunes_a_pipeline():
+    """That thread sleeps for up to a minute, and the end of a run can have to wait for it."""
+    for dataset in (data.train_dataset(numbered(9), batch_size=3, seed=0),
+                    data.eval_dataset(numbered(9), 3)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_a_mirrored_strategy_gets_a_shard_for_each_replica():
     images = numbered(20)
     devices = tf.config.list_logical_devices("CPU")
