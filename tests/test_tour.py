@@ -3,7 +3,7 @@
 import re
 import types
 
-import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -40,11 +40,12 @@ def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shell = InteractiveShell(user_module=types.ModuleType("tour"),
                              config=Config(HistoryManager={"enabled": False}))
-    with matplotlib.rc_context({"backend": "agg"}):
+    with plt.rc_context({"backend": "agg"}):
         for cell in code_cells():
             source = cell.source.replace(
                 "train_steps=600", "train_steps=4, log_every=2, jit_compile=False").replace(
                     "train_and_evaluate(DRAWConfig()",
                     "train_and_evaluate(DRAWConfig(glimpses=2, hidden_size=8)")
             shell.run_cell(source).raise_error()
+            plt.close("all")
     assert "step 4/4" in capsys.readouterr().out

@@ -17,7 +17,7 @@ import tensorflow as tf
 _PRODUCTS = ContextVar("products", default=None)
 
 # Up to WHOLE steps a whole unroll runs fastest, and beyond it pieces do: on two CPU cores, pieces
-# were 0.94 times as fast at T = 10 and 1.42 times at T = 16. (GPUs were not measured.)
+# were 0.95 times as fast at T = 10 and 1.42 times at T = 16. (GPUs were not measured.)
 WHOLE = {"CPU": 10, "GPU": 16}
 PIECE = {"CPU": 2, "GPU": 8}
 

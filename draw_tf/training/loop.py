@@ -23,7 +23,7 @@ from draw_tf.training.trainer import Trainer
 PATIENCE = 100
 
 
-# kept: the sums over devices of two strategies in one process are taken for one another
+# One per process: TensorFlow confuses the sums over devices of two.
 _mirrored = functools.cache(tf.distribute.MirroredStrategy)
 
 

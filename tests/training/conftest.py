@@ -80,9 +80,9 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory):
-    """The folder of such a run of DRAW, and what the run returned."""
+    """The folder of such a run of DRAW from the data's mean, and what the run returned."""
     workdir = tmp_path_factory.mktemp("drawn")
-    return workdir, run(workdir, MODEL)
+    return workdir, run(workdir, MODEL, start="data")
 
 
 @pytest.fixture(scope="session")

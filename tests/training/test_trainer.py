@@ -7,24 +7,30 @@ import pytest
 import tensorflow as tf
 
 from draw_tf import data
+from draw_tf.training.loop import make_strategy
 from draw_tf.training.optimizer import make_optimizer
 from draw_tf.training.trainer import Trainer
 from tests.training.conftest import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"distribute": "mirrored", "jit_compile": True},
-                                     {"steps_per_call": 1}])
-def test_devices_and_compilers_do_not_matter(tmp_path, finished, changes):
-    assert len(tf.config.list_logical_devices("CPU")) == 2
-    run(tmp_path, **changes)
-    assert_same(saved_arrays(finished), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize("changes", [{"jit_compile": True}, {"steps_per_call": 1}])
+def test_how_it_is_compiled_does_not_matter(tmp_path, saved_half, changes):
+    # at a constant rate: XLA rounds a falling one, which is in float32, in its own way
+    run(tmp_path, train_steps=3, schedule="constant", **changes)
+    assert_same(saved_arrays(saved_half), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow
-def test_two_devices_train_draw_in_pieces_as_one_does_unrolled(tmp_path, drawn):
-    run(tmp_path, MODEL, distribute="mirrored", unroll=1)
+def test_two_devices_under_xla_in_pieces_give_the_numbers_of_one_without(tmp_path, drawn):
+    assert len(tf.config.list_logical_devices("CPU")) == 2
+    run(tmp_path, MODEL, start="data", distribute="mirrored", jit_compile=True, unroll=1)
     assert_same(saved_arrays(drawn[0]), saved_arrays(tmp_path), rtol=1e-9, atol=1e-12)
+
+
+def test_a_process_has_one_strategy_for_its_devices():
+    """Two would use the same keys for their sums, and the second training would fail."""
+    assert make_strategy("mirrored") is make_strategy("mirrored")
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
