@@ -34,7 +34,8 @@ tf.config.experimental.enable_tensor_float_32_execution(False)
 
 def in_mode(function, mode):
     """The function as it is, as a graph, or compiled with XLA."""
-    return function if mode == "eager" else tf.function(function, jit_compile=mode == "xla")
+    return function if mode == "eager" else tf.function(
+        function, jit_compile=mode == "xla", autograph=False)  # traced in less time
 
 
 def small_config(**fields):

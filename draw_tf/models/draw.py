@@ -228,7 +228,7 @@ class DRAW(ImageModel):
 
     def one_step(self, images, noise):
         """`infer_step` from the first state, for TensorBoard's graph."""
-        return self.infer_step(self.initial_state(len(images)), noise, images)
+        return self.infer_step(self.initial_state(images.shape[0]), noise, images)
 
     # ------------------------------------------------------------ all steps
 

@@ -133,7 +133,7 @@ class _Pieces:
             arguments[:a], arguments[a:b], arguments[b:]))
         inputs = [self._cut(x) for x in inputs]  # [P, U, ...]
         # traced once, apart, for shapes alone
-        _, *shapes = tf.function(self._piece).get_concrete_function(
+        _, *shapes = tf.function(self._piece, autograph=False).get_concrete_function(
             state, [x[0] for x in inputs], constants).structured_outputs
 
         def body(p, state, *arrays):

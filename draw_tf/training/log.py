@@ -152,7 +152,7 @@ class Log:
     def _graph(self):
         """The graph of one step, small enough to read in TensorBoard."""
         model = self.trainer.model
-        step = tf.function(model.one_step)
+        step = tf.function(model.one_step, autograph=False)
         images = tf.TensorSpec([SHOWN, *model.config.image_shape], model.compute_dtype, "images")
         noise = tf.TensorSpec([SHOWN, model.config.latent_size], model.compute_dtype, "noise")
         graph = step.get_concrete_function(images, noise).graph.as_graph_def()

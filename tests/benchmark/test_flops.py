@@ -20,7 +20,7 @@ def test_flops_of_the_two_configurations(name, megaflops, digits):
 
 def flops_in(function, *specs):
     """Operations in the matrix products that the outputs of a traced function need."""
-    graph = tf.function(function).get_concrete_function(*specs).graph
+    graph = tf.function(function, autograph=False).get_concrete_function(*specs).graph
     found, waiting = set(), [tensor.op for tensor in graph.outputs]
     while waiting:
         op = waiting.pop()

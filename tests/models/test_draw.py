@@ -142,7 +142,7 @@ def test_one_graph_takes_batches_of_any_size(unroll):
     model = exact_model(config, seed=8, unroll=unroll)
     signature = [tf.TensorSpec([None, *config.image_shape], tf.float64),
                  tf.TensorSpec([config.glimpses, None, config.latent_size], tf.float64)]
-    graph = tf.function(model.bound, input_signature=signature)
+    graph = tf.function(model.bound, input_signature=signature, autograph=False)
     for num in (1, 3):
         images, noise = example(config, num)
         got, want = graph(images, noise), model.bound(images, noise)
