@@ -2,11 +2,9 @@
 
 import dataclasses
 
-import tensorflow as tf
-
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
-from draw_tf.models.draw import auto_unroll
+from draw_tf.models.recurrence import auto_unroll, device_kind
 
 MODES = ("eager", "graph", "xla")
 TASKS = ("train", "generate")
@@ -60,11 +58,6 @@ class Job:
         """Steps between two returns to Python, where eager training is at every step."""
         in_graph = self.task == "train" and self.mode != "eager"
         return self.config.steps_per_call if in_graph else 1
-
-
-def device_kind() -> str:
-    """What TensorFlow computes on here: "GPU", or "CPU" where there is none."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def _cases(configs, sweeps):

@@ -21,9 +21,10 @@ import tensorflow as tf
 
 from draw_tf import commands, data
 from draw_tf.benchmark.flops import matmul_flops
-from draw_tf.benchmark.jobs import Job, device_kind
+from draw_tf.benchmark.jobs import Job
 from draw_tf.errors import DRAWError
 from draw_tf.models.draw import DRAW
+from draw_tf.models.recurrence import device_kind
 from draw_tf.training.trainer import Trainer
 
 try:

@@ -65,7 +65,7 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     redraw = binarize == "dynamic" or (binarize == "static" and images.make)
     rows = batch_size // num_shards
 
-    @tf.autograph.experimental.do_not_convert  # starts a second earlier
+    @tf.autograph.experimental.do_not_convert  # traced in less time
     def chunk(number):
         """The batches of a few steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
         steps = start_step + number * _CHUNK + tf.range(_CHUNK, dtype=tf.int64)  # [CHUNK]
@@ -108,7 +108,7 @@ def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.
     _check_whole(1, batch_size=batch_size)
     images = _binarized(images, binarize, "static", "dynamic")
 
-    @tf.autograph.experimental.do_not_convert
+    @tf.autograph.experimental.do_not_convert  # as above
     def element(number):
         indices = number * batch_size + tf.range(batch_size, dtype=tf.int64)  # [N]
         weights = tf.cast(indices < len(images), tf.float32)  # [N]

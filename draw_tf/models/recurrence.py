@@ -22,9 +22,14 @@ WHOLE = {"CPU": 10, "GPU": 16}
 PIECE = {"CPU": 2, "GPU": 8}
 
 
+def device_kind() -> str:
+    """What TensorFlow computes on here: "GPU", or "CPU" where there is none."""
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
 def auto_unroll(steps: int) -> int:
     """Steps to unroll here: all of up to 10 (CPU) or 16 (GPU), else pieces of 2 or 8."""
-    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    device = device_kind()
     return steps if steps <= WHOLE[device] else PIECE[device]
 
 

@@ -23,7 +23,7 @@ from draw_tf.training.trainer import Trainer
 PATIENCE = 100
 
 
-# One per process: TensorFlow confuses the sums over devices of two.
+# One per process: with two, TensorFlow takes the sums of one for those of the other.
 _mirrored = functools.cache(tf.distribute.MirroredStrategy)
 
 
