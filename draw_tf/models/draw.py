@@ -68,7 +68,7 @@ class DRAW(ImageModel):
 
         Args:
           prev_state: h and c of the encoder, [N, D] each.
-          image: [N, R], what was read and the decoder's last h, joined.
+          image: [N, R + D], what was read and the decoder's last h; or a list of the two.
 
         Returns:
           mu, logsigma, sigma: [N, Z] each; and the next state.
@@ -196,7 +196,7 @@ class DRAW(ImageModel):
             r = _glimpses(x, x_hat, window) if window else flat(x, x_hat)  # [N, R]
         with tf.name_scope("encode"):
             mu, logsigma, sigma, encoder = self.encode(
-                state.encoder, tf.concat([r, h_dec_prev], axis=1))  # [N, Z] three times
+                state.encoder, [r, h_dec_prev])  # [N, Z] three times
         with tf.name_scope("sample"):
             z = self.sample(mu, sigma, noise)  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
