@@ -1,10 +1,11 @@
-"""The product of joined inputs, with and without inputs that are zero."""
+"""The product of joined inputs, of which some may be zero, and the LSTM cell."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from draw_tf.models.layers import affine
+from draw_tf.models.layers import LSTMCell, affine
 from tests.numerics import EXACT, assert_close
 
 SIZES = (2, 3, 4)  # of the inputs
@@ -27,3 +28,23 @@ def test_inputs_that_are_zero_take_no_part_in_a_programs_product(zeros, rows):
         assert_close({"affine": run(*map(tf.constant, given))}, want, EXACT)
     [matmul] = [op for op in program.graph.get_operations() if op.type == "MatMul"]
     assert matmul.inputs[1].shape == (rows, 5)
+
+
+def test_the_cell_and_its_gradients_are_those_of_keras():
+    cell = LSTMCell(3, 4, "cell", "float64")
+    plain = keras.layers.LSTMCell(4, dtype="float64")
+    plain.build((None, 3))
+    rng = np.random.default_rng(4)
+    weights = [rng.normal(size=x.shape) for x in cell.get_weights()]
+    weights[2][4:6] = weights[2][12:14] = -1000, 1000  # shut and open, where exp overflows
+    inputs, h, c = (tf.constant(rng.normal(size=(5, size))) for size in (3, 4, 4))
+    got, want = [], []
+    for layer, results in ((cell, got), (plain, want)):
+        layer.set_weights(weights)
+        with tf.GradientTape() as tape:
+            tape.watch((inputs, h, c))
+            shown, states = layer(inputs, [h, c])
+            loss = tf.reduce_sum(tf.sin(shown) + tf.cos(states[1]))
+        results += [shown, *states, *tape.gradient(
+            loss, [inputs, h, c, *layer.trainable_variables])]
+    assert_close(dict(enumerate(got)), dict(enumerate(want)), EXACT)
