@@ -1,10 +1,9 @@
 """What all commands share: bad input, flags, and how a command runs."""
 
-import ctypes
 import dataclasses
 import os
-import platform
 import re
+import subprocess
 import sys
 
 import pytest
@@ -164,52 +163,37 @@ def test_commands_keep_freed_memory(run, monkeypatch):
     assert calls == ["kept", "ran"]
 
 
-@pytest.fixture
-def mallopt(monkeypatch):
-    """A machine with glibc where nothing is set; the list of calls to its mallopt."""
-    calls = []
-
-    class Library:
-        """The C library."""
-
-        def __init__(self, name):
-            assert name is None
-
-        @staticmethod
-        def mallopt(*arguments):
-            calls.append(arguments)
-            return 1
-
-    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_", "LD_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(ctypes, "CDLL", Library)
-    return calls
+CHOICES = ("TF_CPU_ALLOCATOR_USE_BFC", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
-def test_freed_memory_is_kept_under_glibc(mallopt):
-    assert commands.keep_freed_memory() is True
-    # no mmap, no trimming, 256 MiB at once; the numbers of glibc's malloc.h
-    assert mallopt == [(-4, 0), (-1, 2**31 - 1), (-2, 256 << 20)]
+@pytest.mark.parametrize("name", [None, *CHOICES])
+def test_freed_memory_is_kept_unless_the_user_chose_an_allocator(monkeypatch, name):
+    environment = {choice: "2" if choice == name else "" for choice in CHOICES}
+    monkeypatch.setattr(os, "environ", dict(environment))
+    assert commands.keep_freed_memory() is (name is None)
+    assert os.environ == {**environment, **({} if name else {CHOICES[0]: "true"})}
 
 
-@pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"])
-def test_an_allocator_that_the_user_chose_is_left_alone(mallopt, monkeypatch, name):
-    monkeypatch.setenv(name, "2")
-    assert commands.keep_freed_memory() is False and not mallopt
-
-
-def test_other_c_libraries_are_left_alone(mallopt, monkeypatch):
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert commands.keep_freed_memory() is False and not mallopt
-
-    def fail(_):
-        raise OSError("no such library")
-
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
-    for library in (fail, lambda _: object()):  # without a handle, without mallopt
-        monkeypatch.setattr(ctypes, "CDLL", library)
-        assert commands.keep_freed_memory() is False
+@pytest.mark.slow
+def test_kept_memory_is_not_fetched_again():
+    pytest.importorskip("resource")  # not on Windows
+    code = """
+from draw_tf import commands
+assert commands.keep_freed_memory()
+import resource, tensorflow as tf
+product = tf.function(lambda x: tf.reduce_sum(tf.sin(x @ x)), jit_compile=True)
+x = tf.ones([2000, 2000])
+faults = []
+for _ in range(6):
+    product(x).numpy()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[0])
+"""
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(CHOICES + ("MALLOC_",))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
+                          text=True, check=True)
+    assert int(done.stdout) < 2000**2 * 4 / 4096  # pages of one product, where five were made
 
 
 def test_standard_error_is_held_back_unless_the_block_fails(capfd):
