@@ -101,7 +101,7 @@ def test_the_backward_pass_of_pieces_does_not_make_their_products_again():
 
 
 @pytest.mark.parametrize("glimpses, gpus, steps", [
-    (10, [], 10), (11, [], 2), (16, ["GPU"], 16), (64, ["GPU"], 8)])
+    (16, [], 16), (17, [], 2), (16, ["GPU"], 16), (64, ["GPU"], 8)])
 def test_few_steps_are_unrolled_whole_and_many_in_pieces(glimpses, gpus, steps, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     assert auto_unroll(glimpses) == steps
