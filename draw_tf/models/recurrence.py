@@ -15,9 +15,9 @@ import tensorflow as tf
 # Within a piece: the products that it made, and the known ones that it shall use instead, if any.
 _PRODUCTS = ContextVar("products", default=None)
 
-# A whole unroll is faster, but its compile time grows with the steps: on two CPU cores, at T = 16 it
-# was 1.21 (article) and 1.12 times (paper) as fast as pieces and took 31 s to compile instead of 15.
-# (GPUs were not measured.)
+# A whole unroll is faster, but its compile time grows with the steps. On two CPU cores, at T = 16,
+# it was 1.21 (article) and 1.12 times (paper) as fast as pieces, and took 31 s to compile, pieces
+# 12 to 15 s. (GPUs were not measured.)
 WHOLE = 16
 PIECE = {"CPU": 2, "GPU": 8}
 
