@@ -17,9 +17,9 @@ def test_inputs_that_are_zero_take_no_part_in_a_programs_product(zeros, rows):
     kernel, bias = rng.normal(size=(sum(SIZES), 5)), rng.normal(size=5)
     given = [rng.normal(size=(6, size)) * (i not in zeros) for i, size in enumerate(SIZES)]
 
-    def product(*inputs):
-        inputs = [tf.zeros_like(x) if i in zeros else x for i, x in enumerate(inputs)]
-        return affine(tf.constant(kernel), tf.constant(bias), *inputs)
+    def product(x, y, z):  # of which y is a constant, zero or not
+        x, z = (tf.zeros_like(part) if i in zeros else part for i, part in ((0, x), (2, z)))
+        return affine(tf.constant(kernel), tf.constant(bias), x, tf.constant(given[1]), z)
 
     program = tf.function(product, autograph=False).get_concrete_function(
         *(tf.TensorSpec(x.shape, tf.float64) for x in given))
