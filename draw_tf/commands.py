@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from draw_tf.config import current_value
 from draw_tf.errors import DRAWError
 
+# TensorFlow reads it once, when it makes its CPU device
 _POOL = "TF_CPU_ALLOCATOR_USE_BFC"
 
 
@@ -49,7 +50,7 @@ def keep_freed_memory() -> bool:
 
     XLA frees its buffers after every call. Without this they go back to the system, which clears
     them again for the next call: up to a third of the time of training. TensorFlow's own pool
-    gives nothing back until the process ends, which then has a thirtieth more at most.
+    gives no memory back until the process ends, and takes up to a thirtieth more.
 
     Call it before TensorFlow's first operation. Nothing happens where the user has set
     TF_CPU_ALLOCATOR_USE_BFC, a MALLOC_ variable or GLIBC_TUNABLES, or preloads an allocator.

@@ -36,9 +36,9 @@ def matmul_flops(config: DRAWConfig, task: str = "train") -> int:
     Training is a forward pass and its gradients, two more products for each: one per factor.
     Three gradients are left out because nothing needs them: with respect to the image; and, at the
     first step under the article's equations, with respect to the canvas and to the states, which
-    are constants there. (These states are zero, so a compiled program leaves out their products
-    with the weights of the LSTMs as well. They count.) Not counted are biases, gates, filters, the
-    loss and the update, nor what is computed a second time to save memory, as
+    are constants there. These states are zero, so a compiled program also leaves out their products
+    with the weights of the LSTMs, but these products are counted. Not counted are biases, gates,
+    filters, the loss and the update, nor what is computed a second time to save memory, as
     `draw_tf.models.recurrence` does.
 
     The result is 52.46 MFLOP per training image for the article's model, 370.4 for the paper's.
