@@ -6,6 +6,7 @@ made from these declarations.
 """
 
 import dataclasses
+import numbers
 import sys
 from typing import ClassVar
 
@@ -39,6 +40,13 @@ def _is_kind(value, kind):
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def check_whole(at_least: int, **values) -> None:
+    """Raises ConfigError unless each value is a whole number from `at_least` to 2**31 - 1."""
+    for name, value in values.items():
+        inside = isinstance(value, numbers.Integral) and at_least <= value < 2**31
+        _require(inside, name, value, f"a whole number from {at_least} to {2**31 - 1}")
 
 
 def check_field(field: dataclasses.Field, value) -> None:

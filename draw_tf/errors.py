@@ -1,5 +1,6 @@
 """Errors whose message is one sentence for the person who typed the command."""
 
+import contextlib
 import pathlib
 import re
 
@@ -43,3 +44,12 @@ def why(error: Exception) -> str:
         return f"{name} is a folder, not a file"
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return _NOTES.sub("", text.splitlines()[0]).strip()
+
+
+@contextlib.contextmanager
+def written(what: str, error_class: type[DRAWError] = WorkdirError):
+    """Turns an OSError in the block into an error that says that `what` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise error_class(f"{what} cannot be written: {why(error)}") from error

@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import flags
 
 from draw_tf import checkpoints
-from draw_tf.errors import ConfigError, MissingPackageError, why
+from draw_tf.errors import ConfigError, MissingPackageError, written
 from draw_tf.files import check_output, write_whole
 from draw_tf.models.base import ImageModel
 
@@ -76,13 +76,11 @@ def main(_):
     if FLAGS.safetensors:
         check_output("safetensors", FLAGS.safetensors, ".safetensors")
     model = checkpoints.load(FLAGS.workdir)
-    try:
+    with written("the model", ConfigError):
         if FLAGS.safetensors:
             save_tensors(model, FLAGS.safetensors)
         if FLAGS.saved_model:
             save_model(model, FLAGS.saved_model)
-    except OSError as error:
-        raise ConfigError(f"the model cannot be written: {why(error)}") from error
     print(f"{FLAGS.workdir}: {', '.join(filter(None, (FLAGS.saved_model, FLAGS.safetensors)))}")
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import flags
 
 from draw_tf import checkpoints, data
-from draw_tf.errors import ConfigError, why
+from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, write_whole
 from draw_tf.models.completion import SIDES, complete, kept_half
 from draw_tf.models.draw import DRAW
@@ -148,10 +148,8 @@ def main(_):
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     trace, inputs = draw(model, workdir, seed)
     made = f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}"
-    try:
+    with written(f"out {FLAGS.out}", ConfigError):
         save(out, model.config, trace, inputs, made)
-    except OSError as error:
-        raise ConfigError(f"out {FLAGS.out} cannot be written: {why(error)}") from error
     print(f"{made}: {out}")
 
 

@@ -16,7 +16,7 @@ from absl import flags
 from draw_tf import checkpoints
 from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
 from draw_tf.config import config_to_dict
-from draw_tf.errors import ConfigError, WorkdirError, why
+from draw_tf.errors import ConfigError, written
 from draw_tf.files import write_json
 from draw_tf.training import evaluate_run
 
@@ -64,7 +64,7 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
     configs = checkpoints.read_config(workdir)
     model, step = checkpoints.load_with_step(workdir)
     folder = pathlib.Path(folder)
-    try:
+    with written(str(folder / name)):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".ship-", dir=folder) as partial:
             new = pathlib.Path(partial)
@@ -78,8 +78,6 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
             (folder / name).mkdir(exist_ok=True)
             for path in new.iterdir():
                 os.replace(path, folder / name / path.name)
-    except OSError as error:
-        raise WorkdirError(f"{folder / name} cannot be written: {why(error)}") from error
     return report
 
 

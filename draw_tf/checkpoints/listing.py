@@ -18,7 +18,7 @@ from draw_tf.checkpoints.saves import FOLDER
 from draw_tf.checkpoints.weights import assign_weights, named_weights, save_weights
 from draw_tf.checkpoints.workdir import CONFIG, WEIGHTS, check_name, write_settings
 from draw_tf.config import DRAWConfig, TrainConfig
-from draw_tf.errors import ConfigError, WorkdirError
+from draw_tf.errors import ConfigError, WorkdirError, written
 from draw_tf.models.draw import DRAW
 
 FORGET_BIAS = 1.0  # what TensorFlow 1's LSTMCell adds at run time
@@ -200,8 +200,6 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
         raise ConfigError(f"checkpoint {str(checkpoint)!r} is not the listing's: {error}"
                           ) from error
     write_settings(workdir, config, TrainConfig(dataset="mnist"))
-    try:
+    with written(f"--workdir={workdir}"):
         save_weights(model, workdir / WEIGHTS)
-    except OSError as error:
-        raise WorkdirError(f"--workdir={workdir} cannot be written: {error.strerror}") from error
     return config

@@ -14,7 +14,7 @@ import tensorflow as tf
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints.weights import assign_weights, read_weights, weight_shapes
 from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
-from draw_tf.errors import WorkdirError, why
+from draw_tf.errors import WorkdirError, written
 from draw_tf.files import write_json
 from draw_tf.models import make_model
 from draw_tf.models.base import ImageModel
@@ -84,11 +84,9 @@ def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig)
     Raises:
       WorkdirError: it cannot be written.
     """
-    try:
+    with written(f"--workdir={workdir}"):
         pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
         write_json(pathlib.Path(workdir) / CONFIG, config_to_dict(model_config, train_config))
-    except OSError as error:
-        raise WorkdirError(f"--workdir={workdir} cannot be written: {why(error)}") from error
 
 
 @contextlib.contextmanager
@@ -100,11 +98,9 @@ def locked(workdir):
     """
     check_name(workdir)
     workdir = pathlib.Path(workdir)
-    try:
+    with written(f"--workdir={workdir}"):
         workdir.mkdir(parents=True, exist_ok=True)
         file = open(workdir / LOCK, "a", encoding="utf-8")
-    except OSError as error:
-        raise WorkdirError(f"--workdir={workdir} cannot be written: {why(error)}") from error
     with file:
         try:
             import fcntl  # not on every system; there, nothing is locked

@@ -8,11 +8,10 @@ devices that share a batch see what one device would.
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from draw_tf import noise
-from draw_tf.config import BINARIZE
+from draw_tf.config import BINARIZE, check_whole
 from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError
 
@@ -54,8 +53,8 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     Raises:
       ConfigError: an argument is out of its range; the message names it.
     """
-    _check_whole(0, seed=seed, start_step=start_step)
-    _check_whole(1, batch_size=batch_size, num_shards=num_shards)
+    check_whole(0, seed=seed, start_step=start_step)
+    check_whole(1, batch_size=batch_size, num_shards=num_shards)
     check_batch(images, batch_size, num_shards)
     shards = list(range(num_shards) if shards is None else shards)
     if not shards or not set(shards) <= set(range(num_shards)):
@@ -105,7 +104,7 @@ def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.
     Raises:
       ConfigError: an argument is out of its range; the message names it.
     """
-    _check_whole(1, batch_size=batch_size)
+    check_whole(1, batch_size=batch_size)
     images = _binarized(images, binarize, "static", "dynamic")
 
     @tf.autograph.experimental.do_not_convert  # as above
@@ -160,10 +159,3 @@ def _binarized(images, binarize, *modes):
     if binarize not in BINARIZE:
         raise ConfigError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
     return images.binarized() if binarize in modes else images
-
-
-def _check_whole(low, **values):
-    for name, value in values.items():
-        if not isinstance(value, (int, np.integer)) or not low <= value < 2**31:
-            raise ConfigError(f"{name} must be a whole number from {low} to {2**31 - 1}, "
-                             f"got {value!r}")

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf import checkpoints, data
+from draw_tf.config import check_whole
 from draw_tf.errors import ConfigError
 from draw_tf.models import losses
 from draw_tf.models.draw import DRAW
@@ -125,9 +126,9 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     Raises:
       ConfigError: an argument is out of its range, or the images are not of the model's shape.
     """
-    _check_count("noise_samples", noise_samples)
+    check_whole(1, noise_samples=noise_samples)
     if importance_samples is not None:
-        _check_count("importance_samples", importance_samples)
+        check_whole(1, importance_samples=importance_samples)
         if model.config.shared_noise:
             raise ConfigError("importance_samples needs a model with its own noise at every step, "
                               "and this one was trained with shared_noise")
@@ -176,8 +177,3 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
     model, step = checkpoints.load_with_step(workdir)
     return {**evaluate_model(model, images, binarize, **options),
             "dataset": dataset, "split": split, "binarize": binarize, "step": step}
-
-
-def _check_count(name, value):
-    if not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -14,7 +14,7 @@ from draw_tf import data
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import DRAWConfig, TrainConfig
-from draw_tf.errors import ConfigError, TrainingError, WorkdirError, why
+from draw_tf.errors import ConfigError, TrainingError, why, written
 from draw_tf.models import losses
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
@@ -142,9 +142,8 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
 def _one_sentence(workdir):
     """Turns what happens to a disk or to another worker into an error of one sentence."""
     try:
-        yield
-    except OSError as error:
-        raise WorkdirError(f"--workdir={workdir} cannot be written: {why(error)}") from error
+        with written(f"--workdir={workdir}"):
+            yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
             tf.errors.DeadlineExceededError) as error:
         raise TrainingError("another worker has gone: start all of them again with the same "
