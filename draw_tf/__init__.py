@@ -1,49 +1,37 @@
-"""DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2.
+"""DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2."""
 
-Everything is imported when it is asked for, so that a command can start TensorFlow in its own way.
-"""
-
-import importlib.abc
-import importlib.util
-import sys
-
-_HOMES = {"DRAW": "draw_tf.models.draw", "DRAWConfig": "draw_tf.config",
-          "TrainConfig": "draw_tf.config", "load": "draw_tf.checkpoints",
-          "load_listing_weights": "draw_tf.checkpoints.listing"}
-__all__ = list(_HOMES)
+import contextlib
+import os
+import tempfile
 
 
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+@contextlib.contextmanager
+def _quiet():
+    """Holds back what is written to standard error; shows it if the block fails."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _quiet():  # on a machine without a GPU, TensorFlow reports at length that there is none
+    from draw_tf.checkpoints import load
+    from draw_tf.checkpoints.listing import load_listing_weights
+    from draw_tf.config import DRAWConfig, TrainConfig
+    from draw_tf.models.draw import DRAW
+    from draw_tf.models.vae import VAE
 
-
-def _register_models():
-    """Makes the models known to Keras, so that `keras.saving.load_model` finds them."""
-    for name in ("draw", "vae"):
-        importlib.import_module(f"draw_tf.models.{name}")
-
-
-class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Registers the models once Keras has been imported by whoever needs it."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "keras":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
-            execute = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: (execute(module), _register_models())
-        return spec
-
-
-if "keras" in sys.modules:
-    _register_models()
-else:
-    sys.meta_path.insert(0, _AfterKeras())
+__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "load", "load_listing_weights"]

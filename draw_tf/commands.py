@@ -1,13 +1,8 @@
-"""What the commands share: a quiet start, flags from settings, and one sentence on failure.
+"""What the commands share: flags from settings, and one sentence on failure."""
 
-Import this before anything that imports TensorFlow.
-"""
-
-import contextlib
 import dataclasses
 import os
 import sys
-import tempfile
 from logging import getLogger
 
 from absl import app, flags, logging
@@ -15,34 +10,8 @@ from absl import app, flags, logging
 from draw_tf.config import current_value
 from draw_tf.errors import DRAWError
 
-# TensorFlow reads it once, when it makes its CPU device
-_POOL = "TF_CPU_ALLOCATOR_USE_BFC"
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Holds back what is written to standard error; shows it if the block fails."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _quiet():  # on a machine without a GPU, TensorFlow reports at length that there is none
-    import tensorflow  # noqa: F401
+FLAGS = flags.FLAGS
+_POOL = "TF_CPU_ALLOCATOR_USE_BFC"  # TensorFlow reads it once, when it makes its CPU device
 
 
 def keep_freed_memory() -> bool:
@@ -85,10 +54,8 @@ def define_flags(config_class) -> None:
             flags.DEFINE_float(name, default, meta["help"], meta["at_least"])
         else:
             flags.DEFINE_string(name, default, meta["help"])
-        flag = flags.FLAGS[name]
-        # not the parser's: flags of a kind share their parser
-        flag.parse = lambda text, flag=flag, parse=flag.parse: parse(
-            current_value(flag.name, text))
+        flag = flags.FLAGS[name]  # whose own `parse` is replaced, for flags of a kind share theirs
+        flag.parse = lambda text, flag=flag, parse=flag.parse: parse(current_value(flag.name, text))
 
 
 def config_from_flags(config_class, **fixed):
@@ -96,10 +63,9 @@ def config_from_flags(config_class, **fixed):
 
     Classes may share flags and differ in their defaults.
     """
-    values = {field.name: flags.FLAGS[field.name].value
-              for field in dataclasses.fields(config_class)
-              if field.name in flags.FLAGS and flags.FLAGS[field.name].present}
-    return config_class(**{**values, **fixed})
+    given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(config_class)
+             if field.name in FLAGS and FLAGS[field.name].present}
+    return config_class(**{**given, **fixed})
 
 
 def _report(error):
@@ -111,21 +77,20 @@ def _report(error):
 
 def _parse(argv):
     try:
-        return flags.FLAGS(argv)
+        return FLAGS(argv)
     except (flags.Error, ValueError) as error:  # a ValueError where --noFLAG is given a value
         _report(error)
-        sys.exit(1)
     except RecursionError:  # absl looks for the names that are most like an unknown one
         _report("a flag is unknown, and thousands of letters long")
-        sys.exit(1)
+    sys.exit(1)
 
 
 def start(define, main) -> None:
     """Runs a command whose flags are defined now, by `define()`; see `run`."""
-    known = set(flags.FLAGS)
+    known = set(FLAGS)
     define()
-    for name in set(flags.FLAGS) - known:  # so that --help lists them, whichever file has `main`
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    for name in set(FLAGS) - known:  # so that --help lists them, whichever file has `main`
+        FLAGS.register_key_flag_for_module(sys.argv[0], FLAGS[name])
     run(main)
 
 

@@ -1,12 +1,13 @@
 """The two settings of a run: what the model is (DRAWConfig) and how it is trained (TrainConfig).
 
-Both are frozen, check themselves when made, and travel as JSON in a run's `config.json`. Each
-field declares its help text and its range beside its default; checks and command line flags are
-made from these declarations.
+Both are frozen and travel as JSON in a run's `config.json`. Each field declares its help text and
+its range beside its default, and checks and command line flags are made from these. A new object
+raises a ConfigError that names the field and its value where one is out of its range.
 """
 
 import dataclasses
 import numbers
+import operator
 import sys
 from typing import ClassVar
 
@@ -15,9 +16,9 @@ from draw_tf.errors import ConfigError
 BINARIZE = ("none", "static", "dynamic")
 LIKELIHOODS = ("bernoulli", "gaussian")
 # What the settings of older runs and flagfiles are now.
-_OLD_VALUES = {"jit_compile": {"auto": True, "true": True, "false": False},
-               "unroll": {"auto": 0}}
-_OLD_FIELDS = {"train": {"warmup_steps"}}
+_OLD_VALUES = {("jit_compile", "auto"): True, ("jit_compile", "true"): True,
+               ("jit_compile", "false"): False, ("unroll", "auto"): 0}
+_OLD_FIELD = "warmup_steps"
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -26,9 +27,8 @@ def _field(default, help_text, choices=None, at_least=None, above=None, below=No
 
     A `fixed` field of TrainConfig cannot change when a run is resumed.
     """
-    return dataclasses.field(default=default, metadata={
-        "help": help_text, "choices": choices, "at_least": at_least, "above": above,
-        "below": below, "fixed": fixed})
+    return dataclasses.field(default=default, metadata=dict(
+        help=help_text, choices=choices, at_least=at_least, above=above, below=below, fixed=fixed))
 
 
 def _require(condition, name, value, rule):
@@ -49,31 +49,25 @@ def check_whole(at_least: int, **values) -> None:
         _require(inside, name, value, f"a whole number from {at_least} to {2**31 - 1}")
 
 
-def check_field(field: dataclasses.Field, value) -> None:
+def _check_field(field: dataclasses.Field, value) -> None:
     """Raises ConfigError unless `value` is of the field's type and in its declared range."""
     kind, meta = type(field.default), field.metadata
-    at_least, above, below = meta["at_least"], meta["above"], meta["below"]
-    bounds = [f"{word} {bound}" for word, bound in (
-        ("of at least" if kind is int else "at least", at_least), ("above", above),
-        ("below", below)) if bound is not None]
-    inside = _is_kind(value, kind) and (
-        (not meta["choices"] or value in meta["choices"])
-        and (kind is not float or abs(value) <= sys.float_info.max)
-        and (at_least is None or value >= at_least)
-        and (above is None or value > above)
-        and (below is None or value < below))
-    rule = ("one of " + ", ".join(meta["choices"]) if meta["choices"] else
-            " ".join([_KINDS[kind], " and ".join(bounds)]).strip())
-    _require(inside, field.name, value, rule)
+    rules = [(word, bound, inside) for word, bound, inside in (
+        ("of at least" if kind is int else "at least", meta["at_least"], operator.ge),
+        ("above", meta["above"], operator.gt), ("below", meta["below"], operator.lt))
+        if bound is not None]
+    fits = _is_kind(value, kind) and all(inside(value, bound) for _, bound, inside in rules) and (
+        not meta["choices"] or value in meta["choices"])
+    if kind is float:
+        fits = fits and abs(value) <= sys.float_info.max
+    rule = " and ".join(f"{word} {bound}" for word, bound, _ in rules)
+    _require(fits, field.name, value, "one of " + ", ".join(meta["choices"]) if meta["choices"]
+             else f"{_KINDS[kind]} {rule}".strip())
 
 
 @dataclasses.dataclass(frozen=True)
 class DRAWConfig:
-    """What the model is. The defaults are the article's.
-
-    Raises:
-      ConfigError: a field is out of its range; the message names the field and its value.
-    """
+    """What the model is. The defaults are the article's."""
 
     image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
     glimpses: int = _field(10, "T: steps in which an image is drawn (the article's T)",
@@ -100,19 +94,14 @@ class DRAWConfig:
         _check_model(self)
         side = min(self.image_shape[:2])
         for scope in ("read", "write"):
-            name = f"{scope}_size"
-            fits = getattr(self, name) <= side or not getattr(self, f"{scope}_attention")
-            _require(fits, name, getattr(self, name),
+            size, attention = getattr(self, f"{scope}_size"), getattr(self, f"{scope}_attention")
+            _require(size <= side or not attention, f"{scope}_size", size,
                      f"at most the image's shorter side, {side}")
 
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig:
-    """What the plain VAE is: one latent vector, two dense layers each way.
-
-    Raises:
-      ConfigError: a field is out of its range; the message names the field and its value.
-    """
+    """What the plain VAE is: one latent vector, two dense layers each way."""
 
     image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
     hidden_size: int = _field(500, "D: units of each dense layer", at_least=1, below=2**14)
@@ -138,16 +127,12 @@ def _check_model(config):
              "height, width, channels")
     object.__setattr__(config, "image_shape", tuple(shape))  # JSON gives a list
     for field in dataclasses.fields(config)[1:]:
-        check_field(field, getattr(config, field.name))
+        _check_field(field, getattr(config, field.name))
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How the model is trained. The defaults are the article's where it gives a value.
-
-    Raises:
-      ConfigError: a field is out of its range; the message names the field and its value.
-    """
+    """How the model is trained. The defaults are the article's where it gives a value."""
 
     dataset: str = _field("digits", "what to train on; the README has the list", fixed=True)
     binarize: str = _field("none", "make pixels 0 or 1: never, by one fixed draw, or by a new "
@@ -186,14 +171,13 @@ class TrainConfig:
                              "machines' (TF_CONFIG)", ("none", "mirrored", "multi_worker"))
 
     def __post_init__(self):
-        for name in _OLD_VALUES:
-            object.__setattr__(self, name, current_value(name, getattr(self, name)))
         for field in dataclasses.fields(self):
-            check_field(field, getattr(self, field.name))
+            value = current_value(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            _check_field(field, value)
         _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
         sides = self.image_size.split(",")
-        fits = len(sides) == 2 and all(side.isdecimal() and 0 < int(side) < 2**13
-                                       for side in sides)
+        fits = len(sides) == 2 and all(side.isdecimal() and 0 < int(side) < 2**13 for side in sides)
         _require(fits, "image_size", self.image_size,
                  "height,width in pixels, each above 0 and below 8192")
 
@@ -210,11 +194,9 @@ def fixed_fields() -> list[str]:
 
 def current_value(name: str, value):
     """What a setting's value in an older flagfile or `config.json` is called now."""
-    if not isinstance(value, str) or name not in _OLD_VALUES:
-        return value
-    if name == "unroll" and value.isdecimal():
+    if name == "unroll" and isinstance(value, str) and value.isdecimal():
         return int(value)
-    return _OLD_VALUES[name].get(value, value)
+    return _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
 
 
 def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
@@ -234,15 +216,12 @@ def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
-        fields = {name: value for name, value in content[part].items()
-                  if name not in _OLD_FIELDS.get(part, ())}
+        fields = {name: value for name, value in content[part].items() if name != _OLD_FIELD}
         if part == "model" and fields.get("kind") == "vae":
             del fields["kind"]
             config_class = VAEConfig
-        known = {field.name for field in dataclasses.fields(config_class)}
-        unknown = sorted(set(fields) - known)
-        if unknown:
-            raise ConfigError(f"the configuration's part {part!r} has an unknown field: "
-                              f"{unknown[0]!r}")
+        known = [field.name for field in dataclasses.fields(config_class)]
+        for name in sorted(set(fields).difference(known)):
+            raise ConfigError(f"the configuration's part {part!r} has an unknown field: {name!r}")
         configs.append(config_class(**fields))
     return tuple(configs)

@@ -3,14 +3,12 @@
 Prints a table, and last one line of JSON with the same numbers, in nats per image.
 """
 
-from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
-
 import json
 
 from absl import flags
 from tqdm import tqdm
 
-from draw_tf import checkpoints, data
+from draw_tf import checkpoints, commands, data
 from draw_tf.config import BINARIZE
 from draw_tf.files import check_output, write_json
 from draw_tf.pictures import curves

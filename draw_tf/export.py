@@ -8,14 +8,12 @@ A SavedModel runs wherever TensorFlow does, without this package. Its signatures
 Images and canvases are probabilities in [0, 1]. A `.safetensors` file holds the weights by name.
 """
 
-from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
-
 import pathlib
 
 import tensorflow as tf
 from absl import flags
 
-from draw_tf import checkpoints
+from draw_tf import checkpoints, commands
 from draw_tf.errors import ConfigError, MissingPackageError, written
 from draw_tf.files import check_output, write_whole
 from draw_tf.models.base import ImageModel
@@ -24,7 +22,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The command's flags; not at import, where they would be in another command's way."""
+    """Defines the flags; at import they would be in another command's way."""
     flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
                         "the package", required=True)
     flags.DEFINE_string("saved_model", None, "a folder to make, for TensorFlow's SavedModel")
@@ -56,8 +54,7 @@ def save_model(model: ImageModel, path) -> None:
 def save_tensors(model: ImageModel, path) -> None:
     """Writes the weights as `.safetensors`, under the names of `checkpoints.named_weights`.
 
-    Raises:
-      MissingPackageError: the package safetensors is not installed.
+    Raises MissingPackageError where the package safetensors is not installed.
     """
     try:
         from safetensors.numpy import save

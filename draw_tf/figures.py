@@ -10,8 +10,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from draw_tf import commands  # isort: skip (it starts TensorFlow quietly)
-from draw_tf import checkpoints, data
+from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import check_output, write_whole
 from draw_tf.pictures import curves, strokes, tiles

@@ -11,16 +11,9 @@ from draw_tf.errors import ConfigError
 def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part of it.
 
-    The content goes to a file beside `path`, reaches the disk, and takes the name. An interrupted
-    write leaves `path` as it was. Links are followed, and what is not a regular file, such as
-    /dev/stdout, is written to directly.
-
-    Args:
-      path: the file; its folder must exist.
-      content: bytes, or text to write as UTF-8.
-
-    Raises:
-      OSError: the file cannot be written.
+    The content, bytes or text to write as UTF-8, goes to a file beside `path`, reaches the disk,
+    and takes the name. An interrupted write leaves `path` as it was. Links are followed, and what
+    is not a regular file, such as /dev/stdout, is written to directly. Raises OSError.
     """
     path = pathlib.Path(os.path.realpath(path))
     data = content.encode("utf-8") if isinstance(content, str) else content
@@ -42,12 +35,7 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
 
 
 def remove_partial(folder: str | os.PathLike, name: str) -> None:
-    """Removes what a process that was killed in `write_whole` left beside a file.
-
-    Args:
-      folder: where the file is.
-      name: of the file, or a pattern such as "*.gif".
-    """
+    """Removes what a process killed in `write_whole` left; `name` may be a pattern: "*.gif"."""
     for path in pathlib.Path(folder).glob(f".{name}.????????.partial"):
         path.unlink()
 
@@ -58,15 +46,10 @@ def write_json(path: str | os.PathLike, content) -> None:
 
 
 def check_output(name: str, path: str | os.PathLike, *endings: str) -> None:
-    """Checks before the work that its result can be written.
-
-    Args:
-      name: of the flag that holds `path`, for the message.
-      path: the file to write.
-      *endings: what its name must end in, one of these; anything where none is given.
+    """Checks before the work that its result can be written to `path`, the flag `name`.
 
     Raises:
-      ConfigError: the file cannot be written, or its name ends in something else.
+      ConfigError: the file cannot be written, or its name ends in none of the `endings`.
     """
     path = pathlib.Path(path)
     if endings and not path.name.lower().endswith(endings):

@@ -1,7 +1,5 @@
 """Draws images stroke by stroke: python generate.py [--workdir=DIR] --out=strokes.gif"""
 
-from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
-
 import contextlib
 import pathlib
 
@@ -9,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from draw_tf import checkpoints, data
+from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, write_whole
 from draw_tf.models.completion import SIDES, complete, kept_half
@@ -24,7 +22,7 @@ AT_ONCE = 100  # images that are drawn at once; more would only take memory
 
 
 def define_flags() -> None:
-    """The command's flags; not at import, where they would be in another command's way."""
+    """Defines the flags; at import they would be in another command's way."""
     flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
                         "the package; the best of those where not given")
     flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
@@ -64,12 +62,9 @@ def test_images(model, workdir, seed) -> np.ndarray:
 
 
 def in_batches(function, noise, *images):
-    """`function(noise, *images)` for `AT_ONCE` images at a time, its steps joined again.
+    """The Trace or Generation of `function(noise, *images)`, made for `AT_ONCE` images at a time.
 
-    Args:
-      function: returns a Trace or Generation.
-      noise: [T, N, Z].
-      *images: [N, H, W, C] each.
+    Noise is [T, N, Z], images are [N, H, W, C].
     """
     parts = [function(noise[:, k:k + AT_ONCE], *(x[k:k + AT_ONCE] for x in images))
              for k in range(0, noise.shape[1], AT_ONCE)]
@@ -81,52 +76,45 @@ def draw(model, workdir, seed):
     """What `--mode` asks for.
 
     Returns:
-      A Trace or Generation of the N images; and the N images that are redrawn or completed, as
-      far as they are known, or None.
+      A Trace or Generation of N images; these images where they are redrawn or completed, else
+      None; and which of their pixels are known, [H, W, 1], where they are completed, else None.
     """
-    config = model.config
-    rng = np.random.default_rng(seed)
-    if FLAGS.mode == "prior":
-        noise = model.check_noise(None, FLAGS.num, seed)  # [T, N, Z]
-    elif FLAGS.mode == "interpolate":
-        ends = rng.standard_normal((2, config.glimpses, 1, config.latent_size))  # [2, T, 1, Z]
-        noise = between(*ends, FLAGS.num)  # [T, N, Z]
+    config, rng = model.config, np.random.default_rng(seed)
+
+    def normal(num):
+        return rng.standard_normal((config.glimpses, num, config.latent_size))  # [T, num, Z]
+
     if FLAGS.mode in ("prior", "interpolate"):
-        return in_batches(lambda z: model.generate(z.shape[1], z), noise), None
+        noise = (model.check_noise(None, FLAGS.num, seed) if FLAGS.mode == "prior"
+                 else between(normal(1), normal(1), FLAGS.num))  # [T, N, Z]
+        return in_batches(lambda z: model.generate(z.shape[1], z), noise), None, None
     images = test_images(model, workdir, seed)  # [N, H, W, C]
     if FLAGS.mode == "reconstruct":
-        noise = rng.standard_normal((config.glimpses, FLAGS.num, config.latent_size))  # [T, N, Z]
-        return in_batches(lambda e, x: model.trace(x, e), noise, images), images
+        steps = in_batches(lambda e, x: model.trace(x, e), normal(FLAGS.num), images)
+        return steps, images, None
     if not isinstance(model, DRAW):
         raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
     images = np.repeat(images, FLAGS.imaginations, axis=0)  # [N K, H, W, C]
     known = kept_half(FLAGS.keep, *config.image_shape[:2])  # [H, W, 1]
-    noise = rng.standard_normal((config.glimpses, len(images), config.latent_size))  # [T, N K, Z]
-    return in_batches(lambda e, x: complete(model, x, known, e), noise, images), images
+    steps = in_batches(lambda e, x: complete(model, x, known, e), normal(len(images)), images)
+    return steps, images, known
 
 
-def save(out, config, trace, inputs, caption):
-    """Writes what was drawn to the file `out`, as its ending says.
-
-    Raises:
-      OSError: the file cannot be written.
-    """
+def save(out, config, trace, inputs, known, caption):
+    """Writes what `draw` returned to the file `out`, as its ending says; may raise OSError."""
     ending = out.suffix.lower()
-    known = (kept_half(FLAGS.keep, *config.image_shape[:2]) if FLAGS.mode == "complete"
-             else None)  # [H, W, 1]
     if ending == ".html":
         write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes, known=known))
         return
     boxes = strokes.boxes(config, trace) if FLAGS.boxes else ()
     probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
-    if FLAGS.mode == "complete":
+    if known is not None:
         picture = strokes.completions(probabilities, inputs[::FLAGS.imaginations], known)
         picture = picture[-1] if ending == ".png" else picture
     elif ending == ".gif":
         picture = strokes.stroke_frames(probabilities, boxes)
     else:
-        picture = strokes.film_strip(probabilities, boxes, max_columns=FLAGS.columns,
-                                     inputs=inputs)
+        picture = strokes.film_strip(probabilities, boxes, max_columns=FLAGS.columns, inputs=inputs)
     strokes.save(out, picture)
 
 
@@ -146,10 +134,10 @@ def main(_):
                           f"steps to look into; got {str(out)!r}")
     if model.config.shared_noise and FLAGS.mode in ("prior", "interpolate"):
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
-    trace, inputs = draw(model, workdir, seed)
+    drawn = draw(model, workdir, seed)
     made = f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
-        save(out, model.config, trace, inputs, made)
+        save(out, model.config, *drawn, made)
     print(f"{made}: {out}")
 
 

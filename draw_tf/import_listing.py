@@ -6,10 +6,9 @@ The sizes of the model follow from the shapes of its variables. What they do not
 image's shape, the glimpses, and whether the listing's one noise tensor for all steps was kept.
 """
 
-from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
-
 from absl import flags
 
+from draw_tf import commands
 from draw_tf.checkpoints.listing import import_checkpoint
 from draw_tf.errors import ConfigError
 

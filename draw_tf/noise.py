@@ -22,15 +22,10 @@ def noise_for(seed: int, use: int, number, shape) -> tf.Tensor:
 
 def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
                      latent_size: int) -> tf.Tensor:
-    """The noise that images of a data set are evaluated with.
+    """The noise that images `first` to `first + count - 1` of a data set are evaluated with.
 
-    The noise of an image depends on the image's number and on `sample`, not on the batch that it
-    is in: a data set has the same bound at every batch size.
-
-    Args:
-      sample: a whole number; each stands for other noise.
-      first, count: the images number `first` to `first + count - 1` of the data set.
-      glimpses, latent_size: T and Z.
+    It depends on an image's number and on `sample`, a whole number that stands for other noise
+    each, not on the batch that the image is in: a data set has the same bound at every batch size.
 
     Returns:
       [T, count, Z].
@@ -42,12 +37,7 @@ def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
 def between(first: np.ndarray, last: np.ndarray, num: int) -> np.ndarray:
     """Spherical interpolation, which keeps Gaussian noise as likely as its ends.
 
-    Args:
-      first, last: [T, 1, Z].
-      num: how many points, the ends among them.
-
-    Returns:
-      [T, num, Z].
+    From the ends, [T, 1, Z] each, to `num` points with the ends among them, [T, num, Z].
     """
     cosine = np.sum(first * last) / (np.linalg.norm(first) * np.linalg.norm(last))
     angle = np.arccos(np.clip(cosine, -1, 1))
@@ -68,21 +58,19 @@ def normal(key, stream, first, count, shape) -> tf.Tensor:
 
 
 def integers(key, stream, first, count, size) -> tf.Tensor:
-    """Whole numbers of 32 bits, uint32 [count, size] for at most four numbers per item."""
-    return tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([count, 4]), key=_uint64([key]), counter=_uint64([first, stream]),
-        alg=_PHILOX, dtype=tf.uint32)[:, :size]  # [count, size]
+    """Whole numbers of 32 bits for items `first` to `first + count - 1`, uint32 [count, size]."""
+    return _draws(tf.raw_ops.StatelessRandomUniformFullIntV2, key, stream, first, count, [size],
+                  tf.uint32)
 
 
-def _draws(op, key, stream, first, count, shape):
+def _draws(op, key, stream, first, count, shape, dtype=tf.float32):
     # Philox makes four numbers of each value of its counter, and an item owns a whole number of
     # these values: its draws depend on key, stream and position alone.
     size = math.prod(shape)
     values = math.ceil(size / 4)
-    draws = op(shape=[count, 4 * values], key=_uint64([key]),
-               counter=_uint64([first * values, stream]), alg=_PHILOX,
-               dtype=tf.float32)  # [count, 4 * values]
-    return tf.reshape(draws[:, :size], [count, *shape])  # [count, *shape]
+    draws = op(shape=tf.stack([count, 4 * values]), key=_uint64([key]), alg=_PHILOX, dtype=dtype,
+               counter=_uint64([first * values, stream]))  # [count, 4 * values]
+    return tf.reshape(draws[:, :size], tf.stack([count, *shape]))  # [count, *shape]
 
 
 def _uint64(numbers):

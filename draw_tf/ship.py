@@ -3,8 +3,6 @@
 They are evaluated as they will be loaded, after any rounding, before anything is written.
 """
 
-from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
-
 import os
 import pathlib
 import re
@@ -13,7 +11,7 @@ import tempfile
 import numpy as np
 from absl import flags
 
-from draw_tf import checkpoints
+from draw_tf import checkpoints, commands
 from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
 from draw_tf.config import config_to_dict
 from draw_tf.errors import ConfigError, written

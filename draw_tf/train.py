@@ -1,12 +1,10 @@
 """Trains a model: python train.py --flagfile=draw_tf/configs/quickstart.flags --workdir=DIR"""
 
-from draw_tf import commands  # isort: skip  # first, for it starts TensorFlow
-
 import dataclasses
 
 from absl import flags
 
-from draw_tf import data, training
+from draw_tf import commands, data, training
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.errors import ConfigError
 
@@ -15,7 +13,7 @@ MODELS = {"draw": DRAWConfig, "vae": VAEConfig}
 
 
 def define_flags() -> None:
-    """The command's flags; not at import, where they would be in another command's way."""
+    """Defines the flags; at import they would be in another command's way."""
     flags.DEFINE_string("workdir", None, "folder of the run; the same command again resumes it",
                         required=True)
     flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")

@@ -9,6 +9,7 @@ import sys
 import pytest
 from absl import flags
 
+import draw_tf
 from draw_tf import DRAWConfig, TrainConfig, commands
 from draw_tf.errors import DRAWError
 from draw_tf.training import loop
@@ -198,11 +199,11 @@ print(faults[-1] - faults[0])
 
 
 def test_standard_error_is_held_back_unless_the_block_fails(capfd):
-    with commands._quiet():
+    with draw_tf._quiet():
         os.write(2, b"chatter\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
-    with pytest.raises(ImportError), commands._quiet():
+    with pytest.raises(ImportError), draw_tf._quiet():
         os.write(2, b"the reason\n")
         raise ImportError
     os.write(2, b"after\n")
@@ -215,6 +216,6 @@ def test_a_closed_standard_error_is_no_error(monkeypatch):
 
     monkeypatch.setattr(os, "dup", fail)
     done = []
-    with commands._quiet():
+    with draw_tf._quiet():
         done.append(True)
     assert done
