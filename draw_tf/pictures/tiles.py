@@ -23,11 +23,10 @@ STILL_SIDE = 1600  # about the largest side of a still picture
 
 
 class Box(NamedTuple):
-    """Where windows lie on their images; the fields are float arrays of one shape.
+    """Where windows lie on their images, in image pixels; the fields are float arrays of one shape.
 
-    Positions are in image pixels, and the centre of pixel a is at a: an image W pixels wide spans
-    -0.5 to W - 0.5. `sigma` is the standard deviation of the window's filters, in image pixels;
-    it sets how thick the line is.
+    The centre of pixel a is at a: an image W pixels wide spans -0.5 to W - 0.5. `sigma` is the
+    standard deviation of the window's filters; it sets how thick the line is.
     """
 
     top: np.ndarray
@@ -38,13 +37,10 @@ class Box(NamedTuple):
 
 
 def to_uint8(probabilities: np.ndarray) -> np.ndarray:
-    """Turns float [..., H, W, C] in [0, 1] into uint8 [..., H, W, 3] in 0..255.
+    """Turns float [..., H, W, C] into uint8 [..., H, W, 3]; raises ValueError for anything else.
 
     Contrast is never stretched, so that pictures can be compared. Values outside [0, 1] are
     clipped, and NaN is black: a picture must not end a training run.
-
-    Raises:
-      ValueError: `probabilities` is not float, or C is neither 1 nor 3.
     """
     probabilities = np.asarray(probabilities)
     shape, dtype = probabilities.shape, probabilities.dtype
@@ -67,103 +63,69 @@ def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE)
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
-    """Draws a rectangle on a copy of each picture.
+    """Draws boxes, each field [...], on a copy of pictures [..., h, w, 3] enlarged `scale` times.
 
     The middle of the line runs along the box. It is sigma / 2 thick, but at least one screen pixel
     and at most a sixteenth of the picture: a wide filter shows, and still leaves the picture
     visible. Parts outside the picture are not drawn, nor is a box with a NaN among its edges.
-
-    Args:
-      pictures: uint8 [..., h, w, 3], already enlarged `scale` times.
-      box: the windows in image pixels, each field [...].
-      scale: screen pixels per image pixel.
-      colour: red, green, blue, each in 0..255.
-
-    Returns:
-      uint8 [..., h, w, 3].
-
-    Raises:
-      ValueError: a field of `box` has another shape.
+    Raises ValueError where a field of `box` has another shape.
     """
-    *shape, height, width, _ = pictures.shape
+    shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
     for name, field in zip(Box._fields, box):
-        if np.shape(field) != tuple(shape):
-            raise ValueError(f"box.{name} must have shape {tuple(shape)}, got {np.shape(field)}")
-    top, left, bottom, right, sigma = (np.asarray(field, np.float64)[..., np.newaxis]
-                                       for field in box)  # each [..., 1]
+        if np.shape(field) != shape:
+            raise ValueError(f"box.{name} must have shape {shape}, got {np.shape(field)}")
+    *edges, sigma = (np.asarray(field, np.float64)[..., np.newaxis] for field in box)  # [..., 1]
     thickest = max(1, min(height, width) // 16)
     thickness = np.rint(np.clip(np.nan_to_num(sigma * scale / 2), 1, thickest))  # [..., 1]
+    rows, columns = np.arange(height), np.arange(width)
 
-    def lines(first, last, length):
-        """Which pixels of a side lie between two edges, and which of them on one; [..., length]."""
-        first, last = (np.floor((edge + 0.5) * scale - thickness / 2 + 0.5)
-                       for edge in (first, last))  # [..., 1], where the lines start
-        pixels = np.arange(length)
-        between = (first <= pixels) & (pixels < last + thickness)  # all False for a NaN
-        return between, between & ((pixels < first + thickness) | (last <= pixels))
+    def filled(top, left, bottom, right):
+        """Which pixels lie between edges [..., 1], bool [..., h, w]; none where one is NaN."""
+        in_row = (top <= rows) & (rows < bottom)  # [..., h]
+        in_column = (left <= columns) & (columns < right)  # [..., w]
+        return in_row[..., np.newaxis] & in_column[..., np.newaxis, :]
 
-    in_row, on_row = lines(top, bottom, height)  # [..., h]
-    in_column, on_column = lines(left, right, width)  # [..., w]
-    drawn = (on_row[..., np.newaxis] & in_column[..., np.newaxis, :]
-             | in_row[..., np.newaxis] & on_column[..., np.newaxis, :])  # [..., h, w]
+    top, left, bottom, right = (np.floor((edge + 0.5) * scale - thickness / 2 + 0.5)
+                                for edge in edges)  # [..., 1] each, where the lines start
+    drawn = (filled(top, left, bottom + thickness, right + thickness)
+             & ~filled(top + thickness, left + thickness, bottom, right))  # [..., h, w]
     return np.where(drawn[..., np.newaxis], np.uint8(colour), pictures)
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Lays out pictures row by row in one picture.
+    """Lays out pictures [N, h, w, 3] row by row in one, nearly square where `columns` is None.
 
-    Args:
-      pictures: uint8 [N, h, w, 3].
-      columns: how many per row; None makes the grid nearly square.
-
-    Returns:
-      uint8 [rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, 3].
-
-    Raises:
-      ValueError: `pictures` is anything else, or N is 0.
+    Raises ValueError for anything but such pictures, and for none.
     """
     check_pictures("pictures", pictures, ndim=4)
-    count, height, width, _ = pictures.shape
+    count = len(pictures)
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    cells = np.full((rows * columns, height + GAP, width + GAP, 3), GAP_LEVEL, np.uint8)
-    cells[:count, :height, :width] = pictures
-    cells = cells.reshape(rows, columns, height + GAP, width + GAP, 3).swapaxes(1, 2)
-    return cells.reshape(rows * (height + GAP), columns * (width + GAP), 3)[:-GAP, :-GAP]
+    cells = np.pad(pictures, ((0, rows * columns - count), (0, GAP), (0, GAP), (0, 0)),
+                   constant_values=GAP_LEVEL)  # [rows * columns, h + GAP, w + GAP, 3]
+    return np.vstack([np.hstack(row) for row in np.split(cells, rows)])[:-GAP, :-GAP]
 
 
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
                  last_apart: bool = False) -> np.ndarray:
     """Lays out images with one row per image, for example `[inputs, reconstructions]`.
 
-    Args:
-      columns: the columns of the picture, each [N, H, W, C] in [0, 1] with the same N, H and W.
-      scale: screen pixels per image pixel; None chooses.
-      last_apart: leave a wider gap before the last column.
-
-    Returns:
-      A picture, uint8 [gh, gw, 3].
+    Each column is [N, H, W, C] in [0, 1], with the same N, H and W. A scale of None is chosen;
+    `last_apart` leaves a wider gap before the last column.
     """
-    tiles = np.stack([to_uint8(column) for column in columns], axis=1)  # [N, columns, H, W, 3]
-    count, across, height, width, _ = tiles.shape
+    images = np.stack([to_uint8(column) for column in columns], axis=1)  # [N, columns, H, W, 3]
+    count, across, height, width, _ = images.shape
     scale = scale or auto_scale(height, width, max(count, across), STILL_SIDE)
-    tiles = enlarge(tiles.reshape(-1, height, width, 3), scale)  # [N * columns, h, w, 3]
-    sheet = grid(tiles, across)  # [gh, gw, 3]
+    sheet = grid(enlarge(np.concatenate(images), scale), across)  # [gh, gw, 3]
     if last_apart:
-        last = sheet.shape[1] - scale * width
-        sheet = np.insert(sheet, [last] * 3 * GAP, GAP_LEVEL, axis=1)
+        sheet = np.insert(sheet, [-scale * width] * 3 * GAP, GAP_LEVEL, axis=1)
     return sheet
 
 
 def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
-    """A bar chart without axes, scaled to its largest value.
+    """A bar chart without axes of values [T], at least 0, scaled to the largest.
 
-    Args:
-      values: [T], at least 0.
-      height, width: in screen pixels; a bar is at least one wide.
-
-    Returns:
-      A picture, uint8 [height, T * (width // T), 3].
+    Returns a picture, [height, T * (width // T), 3]; a bar is at least one screen pixel wide.
     """
     side = max(1, width // len(values))
     tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
@@ -173,17 +135,9 @@ def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
 
 
 def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
-    """Finds the training image nearest to each sample by L2 distance.
+    """Finds the training image [M, H, W, C] nearest to each sample [N, H, W, C] by L2 distance.
 
-    Args:
-      samples: float [N, H, W, C].
-      train_images: float [M, H, W, C].
-
-    Returns:
-      Indices into `train_images`, int [N].
-
-    Raises:
-      ValueError: the images differ in H, W or C, or M is 0.
+    Returns indices, int [N]; raises ValueError where H, W or C differ, or M is 0.
     """
     if samples.shape[1:] != train_images.shape[1:] or not len(train_images):
         raise ValueError("train_images must be [M, H, W, C] like samples with M at least 1, "
@@ -197,15 +151,9 @@ def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
 def samples_and_nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
     """Lays out samples as in the paper's figures, the last column beside its nearest images.
 
+    The samples [N, H, W, C] fill a rectangle as square as N allows; after a wider gap stands the
+    training image [M, H, W, C] nearest to the last of each row, by L2 distance. All are in [0, 1].
     A model that has learned its training images by heart draws copies of these neighbours.
-
-    Args:
-      samples: float [N, H, W, C] in [0, 1], laid out in a full rectangle as square as N allows.
-      train_images: float [M, H, W, C] in [0, 1].
-
-    Returns:
-      A picture, uint8 [h, w, 3]; the nearest training images, by L2 distance, are its last
-      column, after a wider gap.
     """
     count = len(samples)
     across = max(side for side in range(1, math.isqrt(count) + 1) if count % side == 0)
