@@ -11,15 +11,9 @@ from collections.abc import Mapping, Sequence
 from draw_tf.errors import MissingPackageError
 from draw_tf.files import write_whole
 
-SETTLED = 0.1  # of its steps, after which a run's bound sets the height of its plot
-
 
 def pyplot():
-    """Returns matplotlib.pyplot, set to draw to files without a screen.
-
-    Raises:
-      MissingPackageError: matplotlib is not installed.
-    """
+    """matplotlib.pyplot, set to draw without a screen; MissingPackageError if not installed."""
     try:
         import matplotlib
     except ImportError as error:
@@ -35,8 +29,7 @@ def _axes(path, x_label, y_label):
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     try:
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set(xlabel=x_label, ylabel=y_label)
         axes.grid(alpha=0.3)
         yield axes
         png = io.BytesIO()
@@ -47,12 +40,7 @@ def _axes(path, x_label, y_label):
 
 
 def kl_curve(path: str | os.PathLike, kl_step_nats: Sequence[float]) -> None:
-    """Plots how much each step adds to the description of an image.
-
-    Args:
-      path: the picture, a PNG file.
-      kl_step_nats: the mean KL of each step, in nats per image; T numbers.
-    """
+    """Plots the mean KL of each step to a PNG file: what it adds to the description of an image."""
     steps = range(1, len(kl_step_nats) + 1)
     with _axes(path, "step", "KL (nats per image)") as axes:
         axes.plot(steps, kl_step_nats, marker="o", markersize=3)
@@ -64,9 +52,7 @@ def kl_curve(path: str | os.PathLike, kl_step_nats: Sequence[float]) -> None:
 def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
     """Plots the bound of runs over training: thin on training batches, thick on held-out images.
 
-    Args:
-      path: the picture, a PNG file.
-      runs: from the name of a run to its metrics, as `checkpoints.read_metrics` returns them.
+    The picture is a PNG file; `runs` maps the name of a run to its metrics, each one `is_point`.
     """
     tops = []
     with _axes(path, "training step", "bound (nats per image)") as axes:
@@ -77,9 +63,8 @@ def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]])
                 width, alpha = (0.7, 0.6) if split == "train" else (2, 1)
                 axes.plot(steps, bounds, label=f"{name}, {split}", color=f"C{number}",
                           linewidth=width, alpha=alpha)
-                tops += [bound for step, bound in zip(steps, bounds)
-                         if step >= SETTLED * max(steps)]
-        axes.set_ylim(top=max(tops))  # the first steps would flatten the rest
+                tops += [bound for step, bound in zip(steps, bounds) if step >= 0.1 * max(steps)]
+        axes.set_ylim(top=max(tops))  # the first tenth of a run would flatten the rest
         axes.legend()
 
 
@@ -93,28 +78,20 @@ def is_point(line: dict) -> bool:
 def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
     """Thins a run's metrics until they are small enough to keep beside the code.
 
-    Numbers are rounded to six digits. Then every other line of the split that takes the most space
-    is removed, until the rest fits; the last line of each split stays.
-
-    Args:
-      lines: as `checkpoints.read_metrics` returns them.
-      max_bytes: the most that they may take as lines of JSON.
-
-    Returns:
-      The lines that stay, in their order.
-
-    Raises:
-      ValueError: the last lines alone are longer than `max_bytes`.
+    Numbers are rounded to six digits. Then every other line of the split with the most lines is
+    removed, until the rest takes at most `max_bytes` as lines of JSON; the last line of each split
+    stays. Raises ValueError where these alone take more.
     """
     lines = [json.loads(json.dumps(line), parse_float=lambda number: float(f"{float(number):.6g}"))
              for line in lines]
     sizes = [len(json.dumps(line)) + 1 for line in lines]  # with the end of the line
-    kept = {split: [i for i, line in enumerate(lines) if line["split"] == split]
-            for split in {line["split"] for line in lines}}
+    kept = {}  # from a split to where its lines are
+    for i, line in enumerate(lines):
+        kept.setdefault(line["split"], []).append(i)
     while sum(sizes[i] for i in itertools.chain(*kept.values())) > max_bytes:
-        split = max(kept, key=lambda name: (len(kept[name]) > 1, sum(sizes[i] for i in kept[name])))
-        if len(kept[split]) == 1:
-            raise ValueError(f"max_bytes must be at least the length of the last lines, "
+        most = max(kept.values(), key=len)
+        if len(most) == 1:
+            raise ValueError("max_bytes must be at least the length of the last lines, "
                              f"got {max_bytes}")
-        kept[split] = kept[split][::-1][::2][::-1]  # from the back, so that the last stays
+        del most[-2::-2]  # from the back, so that the last stays
     return [lines[i] for i in sorted(itertools.chain(*kept.values()))]
