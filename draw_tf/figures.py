@@ -25,19 +25,14 @@ def define_flags() -> None:
     flags.DEFINE_string("samples", None, "a run, or weights that ship with the package, to draw "
                         "new images with, beside the nearest of its training images")
     flags.DEFINE_integer("num", 64, "how many new images", lower_bound=1)
-    flags.DEFINE_string("out", None, "folder to write to, made if it does not exist",
-                        required=True)
-    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets "
-                        "(~/tensorflow_datasets)")
+    flags.DEFINE_string("out", None, "folder to write to, made if it does not exist", required=True)
+    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
 
 
 def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
     """Writes `out`/NAME.jsonl for each run, and `out`/training.png of all.
 
-    Raises:
-      ConfigError: two runs have the same name.
-      WorkdirError: a run has no metrics.
-      MissingPackageError: matplotlib is not installed.
+    Raises ConfigError where two runs have the same name, and WorkdirError for one without metrics.
     """
     runs = {}
     for workdir in map(pathlib.Path, workdirs):
@@ -57,12 +52,7 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
 
 
 def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None = None) -> None:
-    """Writes `out`/samples.png; see `tiles.samples_and_nearest`.
-
-    Raises:
-      WorkdirError: there is no such run.
-      DataError: its training images are not on this machine and cannot be downloaded.
-    """
+    """Writes `out`/samples.png of a run's model; see `tiles.samples_and_nearest`."""
     model = checkpoints.load(workdir)
     _, config = checkpoints.read_config(checkpoints.resolve(workdir))
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)

@@ -15,30 +15,20 @@ from draw_tf.models import attention
 from draw_tf.models.steps import Generation, Trace
 from draw_tf.pictures import strokes, tiles
 
-FOLDER = pathlib.Path(__file__).parent
-
 
 def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | None = None,
          caption: str = "", boxes: bool = True, known: np.ndarray | None = None) -> str:
-    """Builds a page that plays strokes and shows for each step what was read and written.
+    """Builds a page (HTML) that plays strokes and shows for each step what was read and written.
 
     Images travel with 256 levels, windows with six digits, other numbers with four. What only
-    inference has (what was read, the KL) is left out where `steps` is a Generation.
+    inference has (what was read, the KL) is left out where `steps` is a Generation. Raises
+    ValueError for a Trace without its inputs, or where C is neither 1 nor 3.
 
     Args:
-      config: the model's settings.
-      steps: from `DRAW.trace`, `DRAW.generate` or `complete`.
       inputs: the images that a Trace redraws, [N, H, W, C] in [0, 1]; None for a Generation.
       caption: a line of text below the title.
       boxes: whether attention windows are shown when the page opens.
-      known: for a Trace of `complete`, 1 where a pixel of the images was known and 0 elsewhere,
-        of a shape that broadcasts to [H, W, C]; None where all of them were.
-
-    Returns:
-      The page, HTML that opens from a file.
-
-    Raises:
-      ValueError: a Trace comes without its inputs, or C is neither 1 nor 3.
+      known: for `complete`, 1 where a pixel was known and 0 elsewhere, broadcast to [H, W, C].
     """
     is_trace = hasattr(steps, "kl_nats")
     if is_trace and np.shape(inputs) != np.shape(steps.canvases)[1:]:
@@ -50,7 +40,7 @@ def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | Non
         "caption": caption, "boxes": boxes, "shape": config.image_shape,
         "steps": len(canvases) - 1, "images": canvases.shape[1],
         "canvases": _levels(strokes.probabilities(canvases).swapaxes(0, 1)),  # [N, T+1, H, W, C]
-        "inputs": _levels(np.asarray(inputs)) if is_trace else None,
+        "inputs": _levels(inputs) if is_trace else None,
         "known": None if known is None else _levels(
             np.broadcast_to(known, config.image_shape).astype(np.float32)),
         "kl": _numbers(steps.kl_nats) if is_trace else None,  # [N, T]
@@ -60,8 +50,8 @@ def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | Non
         "w": _numbers(steps.w) if steps.write else None,  # [N, T, n n C]
     }
     text = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    html, script = ((FOLDER / f"explorer.{ending}").read_text(encoding="utf-8")
-                    for ending in ("html", "js"))
+    html, script = (pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
+                    for name in ("explorer.html", "explorer.js"))
     return html.replace(">SCRIPT<", f">\n{script}<").replace(">DATA<", f">{text}<")
 
 
@@ -94,5 +84,4 @@ def _numbers(array, digits=4):
     array = np.asarray(array, np.float64).swapaxes(0, 1)  # [N, T, ...]
     array = array.reshape(*array.shape[:2], -1) if array.ndim > 2 else array
     array = np.nan_to_num(array, posinf=1e30, neginf=-1e30)  # JSON has none of the three
-    return json.loads(json.dumps(array.tolist()),
-                      parse_float=lambda text: float(f"{float(text):.{digits}g}"))
+    return np.vectorize(lambda number: float(f"{number:.{digits}g}"))(array).tolist()
