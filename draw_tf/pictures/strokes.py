@@ -36,10 +36,7 @@ def boxes(config: DRAWConfig, steps: Trace | Generation) -> list:
 
 def stroke_frames(probabilities: np.ndarray, boxes: Sequence = (),
                   scale: int | None = None) -> np.ndarray:
-    """The frames of an animation that draws N images, uint8 [T + 1, gh, gw, 3].
-
-    They are one per step with its boxes, then the finished images without them.
-    """
+    """Frames, uint8 [T + 1, gh, gw, 3]: each step, then the finished images without boxes."""
     _, count, height, width, _ = probabilities.shape
     scale = scale or tiles.auto_scale(height, width, math.ceil(math.sqrt(count)))
     return np.stack([tiles.grid(step) for step in _draw_steps(probabilities, boxes, scale)])
@@ -112,9 +109,8 @@ def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> 
     tiles.check_pictures("frames", frames, ndim=4)
     # 128 levels per channel, 0 and 255 among them: all greys and the boxes fit in 256 colours
     frames = frames & 0xFE | frames >> 7  # [F, h, w, 3]
-    times = [frame_ms] * (len(frames) - 1) + [hold_ms]
-    return iio.imwrite("<bytes>", frames, extension=".gif", loop=0,
-                       duration=times if len(times) > 1 else hold_ms)
+    times = [frame_ms] * (len(frames) - 1) + [hold_ms] if len(frames) > 1 else hold_ms
+    return iio.imwrite("<bytes>", frames, extension=".gif", loop=0, duration=times)
 
 
 def save(path: str | os.PathLike, pictures: np.ndarray, frame_ms: int = 120,
