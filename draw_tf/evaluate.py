@@ -23,8 +23,7 @@ def define_flags() -> None:
                         "the package", required=True)
     flags.DEFINE_string("split", "test", "train, validation or test")
     flags.DEFINE_string("dataset", None, f"{', '.join(data.names())}; the run's where not given")
-    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets "
-                        "(~/tensorflow_datasets)")
+    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
     flags.DEFINE_enum("binarize", None, BINARIZE, "the run's where not given; static and dynamic "
                       "mean the same fixed draw here")
     flags.DEFINE_integer("batch_size", 100, "images at once; it changes speed and memory only",
@@ -41,24 +40,24 @@ def define_flags() -> None:
 
 def table(report: dict) -> str:
     """What `evaluate_run` found, for people."""
-    step = "" if report["step"] is None else f", step {report['step']}"
-    draws = ("" if report["bound_se"] is None else
-             f"  (+- {report['bound_se']:.3f}, {report['noise_samples']} draws of the noise)")
-    rows = [("reconstruction", report["recon_nats"], ""), ("KL", report["kl_nats"], ""),
-            ("bound", report["bound_nats"], draws)]
+    step = "" if report["step"] is None else ", step {step}"
+    lines = ["{dataset}/{split}, {examples} images, binarize={binarize}" + step
+             + "; nats per image:",
+             "  reconstruction      {recon_nats:10.3f}",
+             "  KL                  {kl_nats:10.3f}",
+             "  bound               {bound_nats:10.3f}"]
+    if report["bound_se"] is not None:
+        lines[-1] += "  (+- {bound_se:.3f}, {noise_samples} draws of the noise)"
     if report["iwae_nats"] is not None:
-        rows.append(("importance-weighted", report["iwae_nats"],
-                     f"  ({report['importance_samples']} samples per image)"))
-    lines = [f"{report['dataset']}/{report['split']}, {report['examples']} images, "
-             f"binarize={report['binarize']}{step}; nats per image:"]
-    lines += [f"  {name:<20}{nats:10.3f}{note}" for name, nats, note in rows]
+        lines.append("  importance-weighted {iwae_nats:10.3f}  ({importance_samples} samples per "
+                     "image)")
     lines.append("  KL per step: " + " ".join(f"{nats:.2f}" for nats in report["kl_step_nats"]))
     if report["grey"]:
         lines.append("These pixels are not 0 or 1, so the bound is not that of a likelihood: "
                      "compare it between models on the same images only.")
     if report["shared_noise"]:
         lines.append("The model shares one noise between its steps, so this is not a bound.")
-    return "\n".join(lines)
+    return "\n".join(lines).format(**report)
 
 
 def main(_):

@@ -28,8 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_string("name", None, "what the weights will be called", required=True)
     flags.DEFINE_bool("half", False, "half the size: 16 bits a weight")
     flags.DEFINE_string("note", "", "how they were trained: the command, the hardware")
-    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets "
-                        "(~/tensorflow_datasets)")
+    flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
     flags.DEFINE_integer("noise_samples", 1, "draws of the noise that the bound is averaged over",
                          lower_bound=1)
     flags.DEFINE_integer("importance_samples", None, "K of the importance-weighted bound",
@@ -40,21 +39,15 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
          **options) -> dict:
     """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
 
+    It returns the report of the weights as written. Options, report and errors are those of
+    `training.evaluate_run`, with ConfigError for a bad name, and WorkdirError if nothing can be
+    written.
+
     Args:
-      workdir: of the run.
-      name: lower-case letters, digits, - and _.
+      workdir, name: of the run, and of its weights: lower-case letters, digits, - and _.
       half: keep the weights in float16.
       note: how they were trained, as text.
       folder: of the weights that ship.
-      **options: of `training.evaluate_run`.
-
-    Returns:
-      What `training.evaluate_run` says about the weights as written.
-
-    Raises:
-      ConfigError: the name is of other characters, or the evaluation is refused.
-      WorkdirError: the run cannot be loaded, or the weights not written.
-      DataError: the data set is neither on this machine nor can be downloaded.
     """
     if not re.fullmatch("[a-z0-9_-]+", name):
         raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")
@@ -81,21 +74,19 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
 
 def origin(name: str, note: str, half: bool, report: dict, metrics: list[dict]) -> str:
     """The text of RUN.md: where weights come from, and how good they are."""
-    lines = [f"# {name}", ""] + ([note, ""] if note else [])
-    trained = "" if report["step"] is None else f"{report['step']} steps of training"
-    seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
-    if trained and seconds:
-        trained += f" in {seconds[-1] / 60:.1f} minutes"
-    lines += [f"- {trained}"] if trained else []
-    error = "" if report["bound_se"] is None else f" (+- {report['bound_se']:.2f})"
+    trained = ""
+    if report["step"] is not None:
+        seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
+        minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
+        trained = f"- {report['step']} steps of training{minutes}\n"
+    error = "" if report["bound_se"] is None else " (+- {bound_se:.2f})"
     weighted = ("" if report["iwae_nats"] is None else
-                f"; importance-weighted {report['iwae_nats']:.2f} "
-                f"({report['importance_samples']} samples)")
-    lines += [f"- {report['dataset']}/{report['split']}, {report['examples']} images, "
-              f"binarize={report['binarize']}: bound {report['bound_nats']:.2f}{error} nats, "
-              f"KL {report['kl_nats']:.2f}{weighted} (all numbers in {EVALUATION})",
-              f"- weights in float{16 if half else 32}; settings in {CONFIG}"]
-    return "\n".join(lines) + "\n"
+                "; importance-weighted {iwae_nats:.2f} ({importance_samples} samples)")
+    found = ("- {dataset}/{split}, {examples} images, binarize={binarize}: bound {bound_nats:.2f}"
+             + error + " nats, KL {kl_nats:.2f}" + weighted).format(**report)
+    return (f"# {name}\n\n" + (f"{note}\n\n" if note else "") + trained
+            + f"{found} (all numbers in {EVALUATION})\n"
+            + f"- weights in float{16 if half else 32}; settings in {CONFIG}\n")
 
 
 def main(_):

@@ -37,62 +37,48 @@ flags.DEFINE_string("json", None, "a file for all measurements, written again af
 flags.DEFINE_string("plot", None, "a .png to draw the sweeps to")
 flags.DEFINE_string("from_json", None, "measure nothing: print and draw what --json wrote")
 
-# Head, width, and the record's field and its format.
+# Head, alignment and width, and the record's field and its format.
 COLUMNS = (
-    ("ms/step", 9, "ms_per_step", ".2f"),
-    ("spread", 8, "spread", ".0%"),
-    ("images/s", 10, "images_per_second", ",.0f"),
-    ("GFLOP/s", 9, "gflops_per_second", ",.1f"),
-    ("of peak", 9, "fraction_of_peak", ".1%"),
-    ("peak", 8, "peak_gflops_per_second_before", ",.0f"),
-    ("compile s", 11, "compile_seconds", ".1f"),
-    ("faults", 9, "page_faults_per_step", ",.0f"),
-    ("MiB", 7, "memory_mib", ",.0f"),
-    ("process MiB", 13, "peak_memory_mib", ",.0f"),
+    ("", "<14", "config", ""),
+    ("mode", "<7", "mode", ""),
+    ("task", "<9", "task", ""),
+    ("ms/step", ">9", "ms_per_step", ".2f"),
+    ("spread", ">8", "spread", ".0%"),
+    ("images/s", ">10", "images_per_second", ",.0f"),
+    ("GFLOP/s", ">9", "gflops_per_second", ",.1f"),
+    ("of peak", ">9", "fraction_of_peak", ".1%"),
+    ("peak", ">8", "peak_gflops_per_second_before", ",.0f"),
+    ("compile s", ">11", "compile_seconds", ".1f"),
+    ("faults", ">9", "page_faults_per_step", ",.0f"),
+    ("MiB", ">7", "memory_mib", ",.0f"),
+    ("process MiB", ">13", "peak_memory_mib", ",.0f"),
 )
+NO_SWEEP = f"plot needs measurements of a sweep: --sweep={','.join(jobs.SWEEPS)}"
 
 
-def heading(machine):
+def _heading(machine):
     """The first lines of the table: the machine, and the names of the columns."""
     return (f"{machine['device']}, {machine['cpu_cores']} CPU cores, "
-            f"TensorFlow {machine['tensorflow']}\n{'':<14}{'mode':<7}{'task':<9}"
-            + "".join(f"{head:>{width}}" for head, width, _, _ in COLUMNS))
+            f"TensorFlow {machine['tensorflow']}\n"
+            + "".join(f"{head:{width}}" for head, width, _, _ in COLUMNS))
 
 
-def row(record):
+def _row(record):
     """One line of the table, with a dash for what was not measured."""
-    text = f"{record['config']:<14}{record['mode']:<7}{record['task']:<9}"
+    text = ""
     for _, width, field, form in COLUMNS:
-        number = "-" if record[field] is None else format(record[field], form)
-        text += f"{number:>{width}}"
+        cell = "-" if record[field] is None else format(record[field], form)
+        text += f"{cell:{width}}"
     if record["disturbed"]:
         text += f"  disturbed: after it the peak was {record['peak_gflops_per_second_after']:,.0f}"
     return text
 
 
-def table(report):
-    """The whole table of a report: a dictionary of `machine` and `records`."""
-    return "\n".join([heading(report["machine"]), *map(row, report["records"])])
-
-
-def check_swept(sweeps):
-    """Raises ConfigError unless there is a sweep to draw."""
-    if not sweeps:
-        raise ConfigError(f"plot needs measurements of a sweep: --sweep={','.join(jobs.SWEEPS)}")
-
-
-def plot(path, records):
-    """Draws how speed and the share of the peak change, one column per sweep.
-
-    Args:
-      path: of the picture, a .png.
-      records: of `measure.record`; those that belong to no sweep are left out.
-
-    Raises:
-      ConfigError: no record belongs to a sweep.
-    """
+def _plot(path, records):
+    """Draws how speed and the share of the peak change, one column per sweep."""
     sweeps = [name for name in jobs.SWEEPS if any(name == record["sweep"] for record in records)]
-    check_swept(sweeps)
+    if not sweeps:
+        raise ConfigError(NO_SWEEP)
     plt = curves.pyplot()
     figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                                 sharex="col", sharey="row", layout="constrained")
@@ -108,54 +94,50 @@ def plot(path, records):
             shares = [record["fraction_of_peak"] for record in line]
             lower.plot(x, [math.nan if share is None else 100 * share for share in shares], "o-")
         upper.set_xscale("log", base=2)
-        upper.set_yscale("log")
         upper.set_xticks(x, [str(value) for value in x], minor=False)
         lower.set_xlabel(field)
         upper.grid(alpha=0.3)
         lower.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("images/s")
-    axes[1, 0].set_ylabel("% of the matmul peak")
-    axes[1, 0].set_ylim(bottom=0)
+    axes[0, 0].set(ylabel="images/s", yscale="log")
+    axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
     axes[0, 0].legend()
     figure.savefig(path, dpi=150, format="png")
     plt.close(figure)
 
 
-def read_report(path):
-    """The report that `--json` wrote.
-
-    Raises:
-      ConfigError: the file cannot be read, or holds something else.
-    """
+def _read(path):
+    """Reads and prints the report that `--json` wrote."""
     newer = {"page_faults_per_step": None, "peak_memory_mib": None}  # older files lack these
     try:
         report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         report["records"] = [{**newer, **record} for record in report["records"]]
-        table(report)  # needs every field
+        table = "\n".join([_heading(report["machine"]), *map(_row, report["records"])])
     except OSError as error:
         raise ConfigError(f"from_json {path} cannot be read: {why(error)}") from error
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigError(f"from_json {path} was not written by --json: {error!r}") from error
+    print(table)
     return report
 
 
-def measure_from_flags():
-    """Measures, prints and writes what the flags ask for; returns the report."""
+def _measure():
+    """Measures, prints and writes what the flags ask for: a report as `_read` returns it."""
     if FLAGS.seconds <= 0:
         raise ConfigError(f"seconds must be above 0, got {FLAGS.seconds}")
-    sweeps = [sweep for sweep in FLAGS.sweep if sweep != "none"]
-    if FLAGS.plot:
-        check_swept(sweeps)
-    configs = ([] if sweeps else jobs.CONFIGS) if FLAGS.configs is None else FLAGS.configs
+    sweeps, configs = [sweep for sweep in FLAGS.sweep if sweep != "none"], FLAGS.configs
+    if FLAGS.plot and not sweeps:
+        raise ConfigError(NO_SWEEP)
+    if configs is None:
+        configs = [] if sweeps else jobs.CONFIGS
     chosen = jobs.make_jobs(configs, FLAGS.modes, FLAGS.tasks, sweeps, unroll=FLAGS.unroll,
                             steps_per_call=FLAGS.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
     report = {"machine": measure.machine(), "records": []}
-    print(heading(report["machine"]), flush=True)
+    print(_heading(report["machine"]), flush=True)
     for job in chosen:
         record = measure.measure_apart(job, FLAGS.seconds, FLAGS.peak)
-        print(row(record), flush=True)
+        print(_row(record), flush=True)
         report["records"].append(record)
         if FLAGS.json:
             write_json(FLAGS.json, report)
@@ -169,13 +151,9 @@ def main(_):
         curves.pyplot()  # so that a missing package is reported before the work
     if FLAGS.json:
         check_output("json", FLAGS.json)
-    if FLAGS.from_json:
-        report = read_report(FLAGS.from_json)
-        print(table(report))
-    else:
-        report = measure_from_flags()
+    report = _read(FLAGS.from_json) if FLAGS.from_json else _measure()
     if FLAGS.plot:
-        plot(FLAGS.plot, report["records"])
+        _plot(FLAGS.plot, report["records"])
 
 
 if __name__ == "__main__":

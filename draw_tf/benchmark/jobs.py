@@ -26,23 +26,16 @@ LARGEST_BATCH = {"CPU": 256, "GPU": 1024}  # of a sweep; a CPU gains nothing fro
 class Job:
     """One thing to measure.
 
-    Attributes:
-      name: of the configuration, such as "article" or "batch=128".
-      model_config: DRAWConfig, for images of 28 x 28 x 1, as the digits in the package are.
-      config: TrainConfig; only batch_size, seed, unroll, steps_per_call and the settings of the
-        optimizer matter.
-      mode: one of MODES: eager, tf.function, or tf.function compiled with XLA.
-      task: "train": steps as `train.py` makes them, from the data pipeline to the update; or
-        "generate": batches of new images, with every step of their drawing.
-      sweep: the sweep that the job belongs to; "" for none.
+    The task "train" is steps as `train.py` makes them, from the data pipeline to the update;
+    "generate" is batches of new images, with every step of their drawing.
     """
 
-    name: str
-    model_config: DRAWConfig
-    config: TrainConfig
-    mode: str
-    task: str
-    sweep: str = ""
+    name: str  # of the configuration, such as "article" or "batch=128"
+    model_config: DRAWConfig  # for images of 28 x 28 x 1, as the digits in the package are
+    config: TrainConfig  # its batch_size, seed, unroll, steps_per_call and optimizer matter
+    mode: str  # one of MODES: eager, tf.function, or tf.function compiled with XLA
+    task: str  # one of TASKS
+    sweep: str = ""  # that the job belongs to
 
     def __str__(self):
         return f"{self.name}, {self.mode}, {self.task}"
@@ -60,37 +53,27 @@ class Job:
         return self.config.steps_per_call if in_graph else 1
 
 
-def _cases(configs, sweeps):
-    """Name, model, batch size and sweep of each case."""
-    for name in configs:
-        yield name, *CONFIGS[name], ""
-    article, batch_size = CONFIGS["article"]
-    for sweep in sweeps:
-        field, values = SWEEPS[sweep]
-        for value in values:
-            if field != "batch_size":
-                model_config = dataclasses.replace(article, **{field: value})
-                yield f"{sweep}={value}", model_config, batch_size, sweep
-            elif value <= LARGEST_BATCH[device_kind()]:
-                yield f"{sweep}={value}", article, value, sweep
-
-
 def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
-    """The jobs to measure, in the order of the table.
+    """The jobs for names in CONFIGS, MODES, TASKS and SWEEPS, in the order of the table.
 
-    Args:
-      configs, modes, tasks, sweeps: lists of names in CONFIGS, MODES, TASKS and SWEEPS.
-      **settings: fields of TrainConfig.
-
-    Raises:
-      ConfigError: a name is unknown, or a setting is out of its range.
+    The settings are fields of TrainConfig. Raises ConfigError for an unknown name, or a setting
+    out of its range.
     """
     for flag, names, known in (("configs", configs, CONFIGS), ("modes", modes, MODES),
                                ("tasks", tasks, TASKS), ("sweep", sweeps, SWEEPS)):
         for name in names:
             if name not in known:
                 raise ConfigError(f"{flag} must be among {', '.join(known)}, got {name!r}")
+    article, article_batch = CONFIGS["article"]
+    cases = [(name, *CONFIGS[name], "") for name in configs]
+    for sweep in sweeps:
+        field, values = SWEEPS[sweep]
+        for value in values:
+            if field != "batch_size":
+                model_config = dataclasses.replace(article, **{field: value})
+                cases.append((f"{sweep}={value}", model_config, article_batch, sweep))
+            elif value <= LARGEST_BATCH[device_kind()]:
+                cases.append((f"{sweep}={value}", article, value, sweep))
     return [Job(name, model_config, TrainConfig(batch_size=batch_size, **settings), mode, task,
                 sweep)
-            for name, model_config, batch_size, sweep in _cases(configs, sweeps)
-            for mode in modes for task in tasks]
+            for name, model_config, batch_size, sweep in cases for mode in modes for task in tasks]

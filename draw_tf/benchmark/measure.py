@@ -6,7 +6,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import importlib.metadata
 import multiprocessing
 import os
@@ -46,9 +45,6 @@ class Times(NamedTuple):
     page_faults: float | None  # per call in the windows; None where they are not counted
 
 
-# ---------------------------------------------------------------- the machine
-
-
 def _device_name():
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -69,26 +65,22 @@ def machine() -> dict:
 
 
 def matmul_peak(seconds: float = 0.5) -> float:
-    """GFLOP/s of one large product of float32 matrices, the best of several.
+    """GFLOP/s of one large product of float32 matrices, the best of about `seconds`.
 
     It is float32 as TensorFlow computes it: with TensorFloat-32 factors on GPUs that have them.
-
-    Args:
-      seconds: how long to repeat it, after a first product that does not count.
     """
     side = PEAK_SIDE[device_kind()]
     a, b = tf.random.normal([2, side, side])  # [side, side] each
-    product = functools.partial(tf.matmul, a, b)
-    _seconds(product)
+    _seconds(lambda: tf.matmul(a, b))  # the first does not count
     times, end = [], time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
-        times.append(_seconds(product))
+        times.append(_seconds(lambda: tf.matmul(a, b)))
     return 2 * side**3 / min(times) / 1e9
 
 
 def _process_memory():
     """MiB that this process holds, and the most it ever held; None where it is not known."""
-    # on Linux, ru_maxrss begins at what the parent process held
+    # first choice on Linux, where ru_maxrss begins at what the parent process held
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -106,19 +98,14 @@ def _page_faults():
     return usage and usage.ru_minflt + usage.ru_majflt
 
 
-@contextlib.contextmanager
 def _memory_watch():
-    """Yields a function: MiB that the code inside took at most, its compilation included."""
+    """A function that returns how many MiB were taken at most since now."""
     if device_kind() == "GPU":
         tf.config.experimental.reset_memory_stats("GPU:0")
-        yield lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
-    else:
-        before, _ = _process_memory()
-        # the kernel's count of the most lags a little
-        yield lambda: None if before is None else max(0.0, _process_memory()[1] - before)
-
-
-# ---------------------------------------------------------------- one measurement
+        return lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    before, _ = _process_memory()
+    # the kernel's count of the most lags a little
+    return lambda: None if before is None else max(0.0, _process_memory()[1] - before)
 
 
 def _seconds(call, times=1):
@@ -141,46 +128,32 @@ def _time(call, seconds):
     return Times(max(0.0, first - statistics.median(windows)), windows, calls, faults)
 
 
-def _training(job):
-    """A function that trains for `job.steps_per_call` steps, data pipeline included."""
-    trainer = Trainer(job.model_config,
-                      dataclasses.replace(job.config, jit_compile=job.mode == "xla"))
+def _task(job):
+    """A function that trains for `job.steps_per_call` steps, or draws a batch from the prior."""
+    jit = job.mode == "xla"
+    if job.task == "generate":
+        model = DRAW(job.model_config, job.unroll)
+        return tf.function(lambda: model.generate(job.config.batch_size).canvases, jit_compile=jit)
+    trainer = Trainer(job.model_config, dataclasses.replace(job.config, jit_compile=jit))
     batches = iter(data.train_dataset(data.load("digits", "train"), seed=job.config.seed,
                                       batch_size=job.config.batch_size))
     steps = tf.constant(job.steps_per_call)
     return lambda: trainer.train(batches, steps)
 
 
-def _generation(job):
-    """A function that draws a batch from the prior, [T, N, H, W, C]."""
-    model = DRAW(job.model_config, job.unroll)
-    return tf.function(lambda: model.generate(job.config.batch_size).canvases,
-                       jit_compile=job.mode == "xla")
-
-
 def measure(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dict:
-    """Measures a job in this process.
+    """Measures a job in this process, and with it the matmul peak, before and after.
 
-    Args:
-      job: what to measure.
-      seconds: of steady work, about; compiling comes on top, and there are at least nine calls of
-        `job.steps_per_call` steps each.
-      with_peak: whether to measure the matmul peak too, before and after.
-
-    Returns:
-      The `record` of it.
-
-    Raises:
-      DRAWError: there is too little memory.
+    Steady work takes about `seconds`, and at least nine calls of `job.steps_per_call` steps;
+    compiling comes on top. Returns the `record`; raises DRAWError for too little memory.
     """
     peak = matmul_peak if with_peak else lambda: None
     try:
-        before = peak()
-        with _memory_watch() as memory:
-            call = {"train": _training, "generate": _generation}[job.task](job)
-            tf.config.run_functions_eagerly(job.mode == "eager")
-            times = _time(call, seconds)
-            memory_mib = memory()
+        before, memory = peak(), _memory_watch()
+        call = _task(job)
+        tf.config.run_functions_eagerly(job.mode == "eager")
+        times = _time(call, seconds)
+        memory_mib = memory()
         return record(job, times, (before, peak()), memory_mib, _process_memory()[1])
     except tf.errors.ResourceExhaustedError as error:
         raise DRAWError(f"there is too little memory for {job}") from error
@@ -203,31 +176,11 @@ def measure_apart(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dic
                         ) from error
 
 
-def _digits(number):
-    """The number to four digits, which is more than can be measured; None stays None."""
-    return None if number is None else float(f"{number:.4g}")
-
-
 def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
     """What a measurement found: names, whole numbers, and numbers of four digits.
 
-    A step is one of training, or a batch generated.
-
-    * `compile_seconds`: of the first call, beyond a later one: tracing and compiling.
-    * `ms_per_step`: the median of the windows; `spread`: their range as a share of it. Speeds are
-      those of the median.
-    * `gflops_per_second`: of the operations that `flops.matmul_flops` counts; `fraction_of_peak`:
-      its share of the two peaks' mean.
-    * `page_faults_per_step`: of this process, in the windows.
-    * `memory_mib`: on a GPU, the most that TensorFlow held there; on a CPU, by how much the
-      process grew at most. `peak_memory_mib`: the most that the process held since it began.
-    * `disturbed`: whether the peaks differ too much for the record to be trusted.
-
-    Args:
-      job: what was measured.
-      times: `Times` of calls of `job.steps_per_call` steps.
-      peaks: GFLOP/s of `matmul_peak` before and after, or None and None.
-      memory_mib, peak_memory_mib: MiB, or None.
+    A step is one of training, or a batch generated. The times are those of `job.steps_per_call`
+    steps, the peaks those before and after, or None and None; memory is in MiB, or None.
     """
     windows = [window / job.steps_per_call for window in times.windows]  # seconds per step
     step, faults = statistics.median(windows), times.page_faults
@@ -235,24 +188,27 @@ def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
     gflops = matmul_flops(job.model_config, job.task) * images_per_second / 1e9
     before, after = peaks
     measured = {
-        "compile_seconds": times.compile_seconds,
-        "ms_per_step": 1000 * step,
+        "compile_seconds": times.compile_seconds,  # tracing included
+        "ms_per_step": 1000 * step,  # the median, which the speeds are those of
         "ms_per_step_min": 1000 * min(windows),
         "spread": (max(windows) - min(windows)) / step,
         "images_per_second": images_per_second,
-        "gflops_per_second": gflops,
+        "gflops_per_second": gflops,  # of the operations that `matmul_flops` counts
         "peak_gflops_per_second_before": before,
         "peak_gflops_per_second_after": after,
         "fraction_of_peak": gflops / statistics.mean(peaks) if before else None,
         "page_faults_per_step": None if faults is None else faults / job.steps_per_call,
+        # the most that TensorFlow held on a GPU; on a CPU, by how much the process grew at most
         "memory_mib": memory_mib,
-        "peak_memory_mib": peak_memory_mib,
+        "peak_memory_mib": peak_memory_mib,  # of the process since it began
     }
     return {
         "config": job.name, "sweep": job.sweep, "mode": job.mode, "task": job.task,
         "batch_size": job.config.batch_size, **dataclasses.asdict(job.model_config),
         "unroll": job.unroll, "steps_per_call": job.steps_per_call,
         "steps_per_window": times.calls * job.steps_per_call,
-        **{name: _digits(number) for name, number in measured.items()},
+        # four digits are more than can be measured
+        **{name: None if number is None else float(f"{number:.4g}")
+           for name, number in measured.items()},
         "disturbed": bool(before) and max(peaks) > (1 + DISTURBED) * min(peaks),
     }

@@ -224,8 +224,7 @@ def test_a_system_without_counters(clock, monkeypatch):
     assert measure._process_memory() == (None, None)
     assert measure._time(clock.call_of(1.0), seconds=7.0).page_faults is None
     monkeypatch.setattr(measure, "device_kind", lambda: "CPU")
-    with measure._memory_watch() as memory:
-        assert memory() is None
+    assert measure._memory_watch()() is None
     record = measure.record(TINY, TIMES._replace(page_faults=None), (2.0, 2.0), None, None)
     assert record["page_faults_per_step"] is record["memory_mib"] is None
     assert record["peak_memory_mib"] is None
@@ -254,8 +253,7 @@ def test_memory_is_that_of_the_work(monkeypatch):
     monkeypatch.setattr(measure, "device_kind", lambda: "CPU")
     held = [(100.0, 400.0), (150.0, 420.0)]
     monkeypatch.setattr(measure, "_process_memory", lambda: held.pop(0))
-    with measure._memory_watch() as memory:
-        assert memory() == 320
+    assert measure._memory_watch()() == 320
 
 
 def test_the_peak_is_the_best_of_several_products(clock, monkeypatch):
