@@ -40,9 +40,8 @@ def define_flags() -> None:
 
 def table(report: dict) -> str:
     """What `evaluate_run` found, for people."""
-    step = "" if report["step"] is None else ", step {step}"
-    lines = ["{dataset}/{split}, {examples} images, binarize={binarize}" + step
-             + "; nats per image:",
+    step = "" if report["step"] is None else f", step {report['step']}"
+    lines = ["{dataset}/{split}, {examples} images, binarize={binarize}{step}; nats per image:",
              "  reconstruction      {recon_nats:10.3f}",
              "  KL                  {kl_nats:10.3f}",
              "  bound               {bound_nats:10.3f}"]
@@ -57,7 +56,7 @@ def table(report: dict) -> str:
                      "compare it between models on the same images only.")
     if report["shared_noise"]:
         lines.append("The model shares one noise between its steps, so this is not a bound.")
-    return "\n".join(lines).format(**report)
+    return "\n".join(lines).format(**{**report, "step": step})
 
 
 def main(_):

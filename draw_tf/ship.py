@@ -3,7 +3,6 @@
 They are evaluated as they will be loaded, after any rounding, before anything is written.
 """
 
-import os
 import pathlib
 import re
 import tempfile
@@ -39,36 +38,30 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
          **options) -> dict:
     """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
 
-    It returns the report of the weights as written. Options, report and errors are those of
-    `training.evaluate_run`, with ConfigError for a bad name, and WorkdirError if nothing can be
-    written.
-
-    Args:
-      workdir, name: of the run, and of its weights: lower-case letters, digits, - and _.
-      half: keep the weights in float16.
-      note: how they were trained, as text.
-      folder: of the weights that ship.
+    `half` rounds the weights to float16, and `note` says how they were trained. Options, errors and
+    the report returned, which is of the weights as written, are those of `training.evaluate_run`.
+    Raises ConfigError also for a name of other characters than a-z, 0-9, - and _, and WorkdirError
+    where the folder cannot be written.
     """
     if not re.fullmatch("[a-z0-9_-]+", name):
         raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")
     workdir = checkpoints.resolve(workdir)
-    configs = checkpoints.read_config(workdir)
     model, step = checkpoints.load_with_step(workdir)
     folder = pathlib.Path(folder)
     with written(str(folder / name)):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".ship-", dir=folder) as partial:
             new = pathlib.Path(partial)
-            write_json(new / CONFIG, config_to_dict(*configs))
+            write_json(new / CONFIG, config_to_dict(*checkpoints.read_config(workdir)))
             checkpoints.save_weights(model, new / WEIGHTS, np.float16 if half else np.float32,
                                      step)
             report = evaluate_run(new, **options)
             write_json(new / EVALUATION, report)
-            metrics = checkpoints.read_metrics(workdir)
-            (new / NOTE).write_text(origin(name, note, half, report, metrics), encoding="utf-8")
+            text = origin(name, note, half, report, checkpoints.read_metrics(workdir))
+            (new / NOTE).write_text(text, encoding="utf-8")
             (folder / name).mkdir(exist_ok=True)
             for path in new.iterdir():
-                os.replace(path, folder / name / path.name)
+                path.replace(folder / name / path.name)
     return report
 
 
@@ -92,8 +85,7 @@ def origin(name: str, note: str, half: bool, report: dict, metrics: list[dict]) 
 def main(_):
     """Ships, and prints the bound of what was shipped."""
     report = ship(FLAGS.workdir, FLAGS.name, FLAGS.half, FLAGS.note, data_dir=FLAGS.data_dir,
-                  noise_samples=FLAGS.noise_samples,
-                  importance_samples=FLAGS.importance_samples)
+                  noise_samples=FLAGS.noise_samples, importance_samples=FLAGS.importance_samples)
     print(f"{PRETRAINED / FLAGS.name}: bound {report['bound_nats']:.2f} nats on "
           f"{report['dataset']}/{report['split']}")
 

@@ -6,20 +6,17 @@ from draw_tf.config import DRAWConfig
 def matmul_flops(config: DRAWConfig, task: str = "train") -> int:
     """Floating point operations in the matrix products that one image needs, 2 per multiply-add.
 
-    Counted are, at each of the T steps, both LSTMs, every dense layer, and reading and writing
-    through the windows, which are matrix products in the paper however a program computes them; not
-    biases, gates, filters, the loss, the update, nor what is computed again to save memory.
-    Training is a forward pass and its gradients, two more products for each: one per factor. Those
-    that nothing needs are left out: by the image; and, under the article's equations, by the first
+    At each of the T steps these are both LSTMs, every dense layer, and reading and writing through
+    windows, which are products in the paper however a program computes them. Training (52.46 MFLOP
+    for the article's model, 370.4 for the paper's) adds two products for each, its gradients by
+    either factor, but not those by the image, nor, under the article's equations, by the first
     canvas and states, which are constants (zeros, whose own products are counted all the same).
-
-    The task "generate" is an image drawn from the prior. Training takes 52.46 MFLOP an image for
-    the article's model, 370.4 for the paper's.
+    The task "generate" is an image drawn from the prior. Not counted are biases, gates, filters,
+    the loss, the update, and what is computed again to save memory.
     """
     height, width, channels = config.image_shape
     pixels, hidden = height * width * channels, config.hidden_size
-    # in multiply-adds, of one step
-    decoder = (config.latent_size + hidden) * 4 * hidden
+    decoder = (config.latent_size + hidden) * 4 * hidden  # multiply-adds of a step, as all below
     if config.write_attention:
         n = config.write_size
         drawing = decoder + hidden * (5 + channels * n**2)  # the window, and the patch w

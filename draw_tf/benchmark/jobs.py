@@ -49,8 +49,7 @@ class Job:
     @property
     def steps_per_call(self) -> int:
         """Steps between two returns to Python, where eager training is at every step."""
-        in_graph = self.task == "train" and self.mode != "eager"
-        return self.config.steps_per_call if in_graph else 1
+        return self.config.steps_per_call if self.task == "train" and self.mode != "eager" else 1
 
 
 def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:

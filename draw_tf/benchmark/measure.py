@@ -80,7 +80,7 @@ def matmul_peak(seconds: float = 0.5) -> float:
 
 def _process_memory():
     """MiB that this process holds, and the most it ever held; None where it is not known."""
-    # first choice on Linux, where ru_maxrss begins at what the parent process held
+    # on Linux, ru_maxrss begins at what the parent process held
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -99,7 +99,7 @@ def _page_faults():
 
 
 def _memory_watch():
-    """A function that returns how many MiB were taken at most since now."""
+    """A function: the MiB that were taken at most since this call, compilations included."""
     if device_kind() == "GPU":
         tf.config.experimental.reset_memory_stats("GPU:0")
         return lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
@@ -187,28 +187,24 @@ def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
     images_per_second = job.config.batch_size / step
     gflops = matmul_flops(job.model_config, job.task) * images_per_second / 1e9
     before, after = peaks
-    measured = {
+    fields = {
+        "config": job.name, "sweep": job.sweep, "mode": job.mode, "task": job.task,
+        "batch_size": job.config.batch_size, **dataclasses.asdict(job.model_config),
+        "unroll": job.unroll, "steps_per_call": job.steps_per_call,
+        "steps_per_window": times.calls * job.steps_per_call,
         "compile_seconds": times.compile_seconds,  # tracing included
         "ms_per_step": 1000 * step,  # the median, which the speeds are those of
         "ms_per_step_min": 1000 * min(windows),
         "spread": (max(windows) - min(windows)) / step,
         "images_per_second": images_per_second,
         "gflops_per_second": gflops,  # of the operations that `matmul_flops` counts
-        "peak_gflops_per_second_before": before,
-        "peak_gflops_per_second_after": after,
+        "peak_gflops_per_second_before": before, "peak_gflops_per_second_after": after,
         "fraction_of_peak": gflops / statistics.mean(peaks) if before else None,
         "page_faults_per_step": None if faults is None else faults / job.steps_per_call,
         # the most that TensorFlow held on a GPU; on a CPU, by how much the process grew at most
         "memory_mib": memory_mib,
         "peak_memory_mib": peak_memory_mib,  # of the process since it began
-    }
-    return {
-        "config": job.name, "sweep": job.sweep, "mode": job.mode, "task": job.task,
-        "batch_size": job.config.batch_size, **dataclasses.asdict(job.model_config),
-        "unroll": job.unroll, "steps_per_call": job.steps_per_call,
-        "steps_per_window": times.calls * job.steps_per_call,
-        # four digits are more than can be measured
-        **{name: None if number is None else float(f"{number:.4g}")
-           for name, number in measured.items()},
         "disturbed": bool(before) and max(peaks) > (1 + DISTURBED) * min(peaks),
     }
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value
+            for name, value in fields.items()}
