@@ -39,9 +39,7 @@ flags.DEFINE_string("from_json", None, "measure nothing: print and draw what --j
 
 # Head, alignment and width, and the record's field and its format.
 COLUMNS = (
-    ("", "<14", "config", ""),
-    ("mode", "<7", "mode", ""),
-    ("task", "<9", "task", ""),
+    ("", "<14", "config", ""), ("mode", "<7", "mode", ""), ("task", "<9", "task", ""),
     ("ms/step", ">9", "ms_per_step", ".2f"),
     ("spread", ">8", "spread", ".0%"),
     ("images/s", ">10", "images_per_second", ",.0f"),
@@ -91,10 +89,9 @@ def _plot(path, records):
         for label, line in lines.items():
             x = [record[field] for record in line]
             upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
-            shares = [record["fraction_of_peak"] for record in line]
-            lower.plot(x, [math.nan if share is None else 100 * share for share in shares], "o-")
+            lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
         upper.set_xscale("log", base=2)
-        upper.set_xticks(x, [str(value) for value in x], minor=False)
+        upper.set_xticks(x, [str(value) for value in x])
         lower.set_xlabel(field)
         upper.grid(alpha=0.3)
         lower.grid(alpha=0.3)
@@ -124,9 +121,10 @@ def _measure():
     """Measures, prints and writes what the flags ask for: a report as `_read` returns it."""
     if FLAGS.seconds <= 0:
         raise ConfigError(f"seconds must be above 0, got {FLAGS.seconds}")
-    sweeps, configs = [sweep for sweep in FLAGS.sweep if sweep != "none"], FLAGS.configs
+    sweeps = [sweep for sweep in FLAGS.sweep if sweep != "none"]
     if FLAGS.plot and not sweeps:
         raise ConfigError(NO_SWEEP)
+    configs = FLAGS.configs
     if configs is None:
         configs = [] if sweeps else jobs.CONFIGS
     chosen = jobs.make_jobs(configs, FLAGS.modes, FLAGS.tasks, sweeps, unroll=FLAGS.unroll,

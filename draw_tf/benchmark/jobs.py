@@ -73,6 +73,5 @@ def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
                 cases.append((f"{sweep}={value}", model_config, article_batch, sweep))
             elif value <= LARGEST_BATCH[device_kind()]:
                 cases.append((f"{sweep}={value}", article, value, sweep))
-    return [Job(name, model_config, TrainConfig(batch_size=batch_size, **settings), mode, task,
-                sweep)
-            for name, model_config, batch_size, sweep in cases for mode in modes for task in tasks]
+    return [Job(name, model_config, TrainConfig(batch_size=size, **settings), mode, task, sweep)
+            for name, model_config, size, sweep in cases for mode in modes for task in tasks]
