@@ -26,22 +26,15 @@ def define_flags() -> None:
                       "its steps, as the listing does by mistake; what it generates is garbage")
 
 
-def image_shape() -> tuple[int, ...]:
-    """The flag's three numbers; DRAWConfig checks their range."""
-    try:
-        shape = tuple(int(side) for side in FLAGS.image_shape)
-    except ValueError:
-        shape = ()
-    if len(shape) != 3:
-        raise ConfigError("image_shape must be three whole numbers: height, width, channels, got "
-                          f"{','.join(FLAGS.image_shape)}")
-    return shape
-
-
 def main(_):
     """Imports, and prints what was found."""
-    config = import_checkpoint(FLAGS.checkpoint, FLAGS.workdir, image_shape(), FLAGS.glimpses,
-                               FLAGS.shared_noise)
+    try:
+        height, width, channels = map(int, FLAGS.image_shape)
+    except ValueError as error:
+        raise ConfigError("image_shape must be three whole numbers: height, width, channels, got "
+                          f"{','.join(FLAGS.image_shape)}") from error
+    config = import_checkpoint(FLAGS.checkpoint, FLAGS.workdir, (height, width, channels),
+                               FLAGS.glimpses, FLAGS.shared_noise)
     print(f"{FLAGS.workdir} now holds {config}.")
     if config.shared_noise:
         print("It was trained with one noise tensor for all its steps: it can redraw images, but "

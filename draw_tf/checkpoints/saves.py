@@ -1,5 +1,6 @@
 """The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
 
+import collections
 import contextlib
 import math
 import os
@@ -19,9 +20,9 @@ KEPT = 2  # checkpoints of a run
 
 def saved_steps(workdir) -> list[int]:
     """The steps of a run's checkpoints, the newest first."""
-    names = (path.name for path in (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index"))
-    matches = (re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names)
-    return sorted((int(match[1]) for match in matches if match), reverse=True)
+    paths = (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index")
+    numbers = (path.stem.removeprefix("ckpt-") for path in paths)
+    return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
 
 
 def prefix(workdir, step: int) -> str:
@@ -31,38 +32,30 @@ def prefix(workdir, step: int) -> str:
 
 def latest(workdir) -> str | None:
     """The `prefix` of a run's newest checkpoint, or None."""
-    steps = saved_steps(workdir)
-    return prefix(workdir, steps[0]) if steps else None
+    return next((prefix(workdir, step) for step in saved_steps(workdir)), None)
 
 
 def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
     """Writes a checkpoint, then removes all but the newest `KEPT` up to `step`.
 
-    Raises:
-      WorkdirError: it cannot be written; nothing of it is left, and the others are kept.
+    Raises WorkdirError where it cannot be written; nothing of it is left, and the others are kept.
     """
-    folder = pathlib.Path(workdir) / FOLDER
+    folder, path = pathlib.Path(workdir) / FOLDER, prefix(workdir, step)
     try:
         folder.mkdir(exist_ok=True)
-        checkpoint.write(prefix(workdir, step))
-        for path in folder.glob(f"ckpt-{step}.*"):
-            with open(path, "rb") as file:  # on the disk before older ones go
+        checkpoint.write(path)
+        for part in folder.glob(f"ckpt-{step}.*"):
+            with open(part, "rb") as file:  # on the disk before older ones go
                 os.fsync(file.fileno())
     except (OSError, tf.errors.OpError) as error:
-        kept = [other for other in saved_steps(workdir) if other != step]
         with contextlib.suppress(OSError):
-            _remove_others(folder, kept)
-        raise WorkdirError(f"the checkpoint {prefix(workdir, step)} cannot be written: "
-                           f"{why(error)}") from error
+            _remove_others(folder, set(saved_steps(workdir)) - {step})
+        raise WorkdirError(f"the checkpoint {path} cannot be written: {why(error)}") from error
     _prune(workdir, step)
 
 
 def tidy(workdir, step: int) -> None:
-    """Ends a `save` of this step that was killed; where there are later ones, the next save does.
-
-    Raises:
-      OSError: something cannot be removed or written.
-    """
+    """Ends a `save` of this step that was killed; where there are later ones, the next one does."""
     if saved_steps(workdir)[:1] == [step]:
         _prune(workdir, step)
 
@@ -98,23 +91,17 @@ def _reading(path):
                            f"another model ({reason})") from error
 
 
-def size(path: str, part: str) -> int:
-    """How many numbers the part of a checkpoint with this name has, such as "average".
-
-    Raises:
-      WorkdirError: it is damaged.
-    """
+def sizes(path: str) -> dict[str, int]:
+    """How many numbers each part of a checkpoint has, such as "average"; 0 for those it lacks."""
+    counted = collections.Counter()
     with _reading(path):
-        return sum(math.prod(shape) for name, shape in tf.train.list_variables(path)
-                   if name.startswith(f"{part}/"))
+        for name, shape in tf.train.list_variables(path):
+            counted[name.partition("/")[0]] += math.prod(shape)
+    return counted
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
-    """Reads the checkpoint at `path` into the objects of a tf.train.Checkpoint.
-
-    Raises:
-      WorkdirError: it is damaged, or lacks one of the objects.
-    """
+    """Reads a checkpoint's objects from `path`; raises WorkdirError where it lacks one of them."""
     with _reading(path):
         checkpoint.read(path).expect_partial().assert_existing_objects_matched()
 
@@ -122,16 +109,8 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
 def restore_newest(workdir, restore_from) -> bool:
     """Goes back to the newest checkpoint that is whole; reports those that are not.
 
-    Args:
-      workdir: the run's folder.
-      restore_from: a function of a checkpoint's prefix that raises WorkdirError where it cannot
-        be read.
-
-    Returns:
-      Whether there is any checkpoint.
-
-    Raises:
-      WorkdirError: there are some, and none can be read.
+    `restore_from` takes a checkpoint's `prefix`, and raises WorkdirError where it cannot be read.
+    Returns whether there is any checkpoint; raises WorkdirError where none of them can be read.
     """
     failure = None
     for step in saved_steps(workdir):
@@ -139,10 +118,10 @@ def restore_newest(workdir, restore_from) -> bool:
             restore_from(prefix(workdir, step))
         except WorkdirError as error:
             failure = failure or error
-            continue
-        if failure:
-            print(f"{failure}: going back to step {step}", file=sys.stderr, flush=True)
-        return True
+        else:
+            if failure:
+                print(f"{failure}: going back to step {step}", file=sys.stderr, flush=True)
+            return True
     if failure:
         raise failure
     return False

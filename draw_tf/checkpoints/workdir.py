@@ -26,21 +26,18 @@ LOCK = ".lock"
 PRETRAINED = pathlib.Path(__file__).parent.parent / "pretrained"
 
 
-def check_name(workdir) -> None:
-    """Raises WorkdirError for names that TensorFlow would take for something else."""
+def check_name(workdir) -> pathlib.Path:
+    """The path of a workdir; raises WorkdirError for names that TensorFlow would misunderstand."""
     if not str(workdir):
         raise WorkdirError("--workdir must be a folder, got ''")
     special = sorted(set("*?[]\\\0") & set(str(workdir)))
     if special:  # TensorFlow reads a checkpoint's path as a pattern
         raise WorkdirError(f"--workdir={workdir} must not contain {' '.join(special)}")
+    return pathlib.Path(workdir)
 
 
 def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
-    """The settings of a run.
-
-    Raises:
-      WorkdirError: the workdir or its config.json is not there or cannot be read.
-    """
+    """The settings of a run; raises WorkdirError where there is none that can be read."""
     path = pathlib.Path(workdir) / CONFIG
     if not path.is_file():
         raise WorkdirError(f"--workdir={workdir} holds no {CONFIG}, so it is not a run of train.py")
@@ -51,16 +48,11 @@ def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
 
 
 def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> list[str]:
-    """Which settings of the run in a workdir would change, if it went on with new ones.
+    """What changes if the run in a workdir, if any, goes on with new settings: "NAME OLD -> NEW".
 
-    Returns:
-      For each setting its name, old and new value; an empty list where there is no run.
-
-    Raises:
-      WorkdirError: the run cannot go on with these settings, or cannot be read.
+    Raises WorkdirError where it cannot go on with them, or cannot be read.
     """
-    check_name(workdir)
-    workdir = pathlib.Path(workdir)
+    workdir = check_name(workdir)
     if (workdir / WEIGHTS).exists():
         raise WorkdirError(f"--workdir={workdir} holds {WEIGHTS}, so it is not a folder to train "
                            "in: give another")
@@ -68,8 +60,8 @@ def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfi
         return []
     before = config_to_dict(*read_config(workdir))
     now = config_to_dict(model_config, train_config)
-    names = [("model", name) for name in (*before["model"], *now["model"])]
-    for part, name in names + [("train", name) for name in fixed_fields()]:
+    fixed = [("model", name) for name in before["model"] | now["model"]]
+    for part, name in fixed + [("train", name) for name in fixed_fields()]:
         old, new = before[part].get(name, "none"), now[part].get(name, "none")
         if old != new:
             raise WorkdirError(f"--workdir={workdir} holds a run with {name}={old}, not {new}: "
@@ -79,11 +71,7 @@ def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfi
 
 
 def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> None:
-    """Writes the settings of a run into its workdir, which is made where it is not there.
-
-    Raises:
-      WorkdirError: it cannot be written.
-    """
+    """Writes a run's settings into its workdir, made if need be; may raise WorkdirError."""
     with written(f"--workdir={workdir}"):
         pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
         write_json(pathlib.Path(workdir) / CONFIG, config_to_dict(model_config, train_config))
@@ -93,11 +81,9 @@ def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig)
 def locked(workdir):
     """Keeps other processes from training in a workdir until the block or the process ends.
 
-    Raises:
-      WorkdirError: another process trains there, or the workdir cannot be written.
+    Raises WorkdirError where another process trains there, or the workdir cannot be written.
     """
-    check_name(workdir)
-    workdir = pathlib.Path(workdir)
+    workdir = check_name(workdir)
     with written(f"--workdir={workdir}"):
         workdir.mkdir(parents=True, exist_ok=True)
         file = open(workdir / LOCK, "a", encoding="utf-8")
@@ -113,20 +99,13 @@ def locked(workdir):
         yield
 
 
-# ---------------------------------------------------------------- trained models
-
-
 def pretrained() -> list[str]:
     """The names of the weights that ship with the package."""
     return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
 
 
 def best_pretrained() -> str:
-    """The name of the weights that draw where none are named: the first of `pretrained`.
-
-    Raises:
-      WorkdirError: there are none.
-    """
+    """The weights that draw where none are named: the first of `pretrained`, or WorkdirError."""
     names = pretrained()
     if not names:
         raise WorkdirError("no weights ship with this installation: give --workdir, the folder of "
@@ -137,37 +116,23 @@ def best_pretrained() -> str:
 def resolve(workdir) -> pathlib.Path:
     """The folder that a workdir, or the name of weights that ship, stands for.
 
-    A folder that holds a run comes before weights of the same name.
-
-    Raises:
-      WorkdirError: there is no folder or name like it.
+    A folder that holds a run comes before weights of the same name, and these before any other
+    folder. Raises WorkdirError where there is nothing of that name.
     """
-    check_name(workdir)
-    path = pathlib.Path(workdir)
-    if (path / CONFIG).exists():
-        return path
-    if str(workdir) in pretrained():
+    path, names = check_name(workdir), pretrained()
+    if str(workdir) in names and not (path / CONFIG).exists():
         return PRETRAINED / str(workdir)
-    if path.is_dir():
-        return path
-    names = ", ".join(pretrained()) or "there are none"
-    raise WorkdirError(f"--workdir={workdir} is neither a folder nor the name of weights that ship "
-                       f"({names})")
+    if not path.is_dir():
+        raise WorkdirError(f"--workdir={workdir} is neither a folder nor the name of weights that "
+                           f"ship ({', '.join(names) or 'there are none'})")
+    return path
 
 
 def load(workdir) -> ImageModel:
-    """The trained model of a run, or of weights that ship.
+    """The trained model, DRAW or VAE in float32, of a run or of weights that ship.
 
-    Where the run averages its weights (`average_decay`), the averaged ones are loaded.
-
-    Args:
-      workdir: the run's folder, or a name that `pretrained` lists.
-
-    Returns:
-      DRAW or VAE, in float32.
-
-    Raises:
-      WorkdirError: there is none, or it cannot be read; the message is one sentence.
+    `workdir` is a run's folder, or a name that `pretrained` lists. Where the run averages its
+    weights, the averages are loaded. Raises WorkdirError where there are none that can be read.
     """
     return load_with_step(workdir)[0]
 
@@ -182,12 +147,13 @@ def load_with_step(workdir) -> tuple[ImageModel, int | None]:
         assign_weights(model, weights)
         return model, step
     model, step = None, tf.Variable(0, dtype=tf.int64)
-    numbers = sum(map(math.prod, weight_shapes(model_config).values()))
 
     def restore_from(path):
         nonlocal model
-        name = "average" if saves.size(path, "average") else "model"
-        if saves.size(path, name) != numbers:  # before a model is made, whose size may be absurd
+        sizes = saves.sizes(path)
+        name = "average" if sizes["average"] else "model"
+        wanted = sum(map(math.prod, weight_shapes(model_config).values()))
+        if sizes[name] != wanted:  # before a model is made, whose size may be absurd
             raise WorkdirError(f"the checkpoint {path} cannot be read, because it is of another "
                                "model")
         model = model or make_model(model_config)
@@ -198,30 +164,23 @@ def load_with_step(workdir) -> tuple[ImageModel, int | None]:
     return model, int(step)
 
 
-# ---------------------------------------------------------------- metrics
-
-
 def read_metrics(workdir) -> list[dict]:
     """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out.
 
     Each has a `step`, and values that are numbers, text, or lists of these.
     """
     path = pathlib.Path(workdir) / METRICS
-    lines = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    lines = []
     for line in text.splitlines():
         with contextlib.suppress(ValueError, RecursionError):  # cut short when the machine died
-            content = json.loads(line)
-            if _is_line(content):
-                lines.append(content)
-    return lines
+            lines.append(json.loads(line))
+    return list(filter(_is_line, lines))
 
 
 def _is_line(content):
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
         return False
-    step, values = content.get("step"), []
-    for value in content.values():
-        values += value if isinstance(value, list) else [value]
-    return (isinstance(step, int) and 0 <= step < 2**63
-            and not any(isinstance(value, (list, dict)) for value in values))
+    values = [x for value in content.values()
+              for x in (value if isinstance(value, list) else [value])]
+    return 0 <= content["step"] < 2**63 and not any(isinstance(x, (list, dict)) for x in values)
