@@ -49,14 +49,12 @@ def listing_shapes(model: DRAW) -> dict[str, tuple]:
 def load_listing_weights(model: DRAW, weights) -> None:
     """Sets every weight of a model with `equations="article"` from the listing's variables.
 
-    Args:
-      model: DRAW.
-      weights: a mapping from the listing's names to arrays; `listing_shapes(model)` lists them.
-        Of an LSTM: kernel [inputs + D, 4D] over [input, h], gates i, j, f, o; bias [4D], without
-        the forget bias. Of a dense layer: Matrix [inputs, outputs] and bias [outputs].
+    `weights` is a mapping from the listing's names to arrays; `listing_shapes(model)` lists them.
+    Of an LSTM: kernel [inputs + D, 4D] over [input, h], gates i, j, f, o; bias [4D], without the
+    forget bias. Of a dense layer: Matrix [inputs, outputs] and bias [outputs].
 
-    Raises:
-      ValueError: the model has other equations, or a variable does not fit; none is set then.
+    Raises ValueError, before it sets any, where the model has other equations, or a variable is
+    missing, not one of the model's, or of another shape.
     """
     if model.config.equations != "article":
         raise ValueError("the listing's weights need a model with equations='article', got "
@@ -69,7 +67,8 @@ def load_listing_weights(model: DRAW, weights) -> None:
         value = weights[name]
         if "lstm_cell" in name:
             i, j, f, o = np.split(value, 4, axis=-1)  # [inputs + D, D] or [D] each
-            f = f + FORGET_BIAS if name.endswith("bias") else f
+            if name.endswith("bias"):
+                f = f + FORGET_BIAS
             value = np.concatenate([i, f, j, o], axis=-1)  # [inputs + D, 4D] or [4D]
         rows = shapes[parts[0]][0]
         ours.update(zip(parts, (value[:rows], value[rows:])))
@@ -91,8 +90,8 @@ def read_checkpoint(path) -> dict[str, np.ndarray]:
                           f"{str(path)!r} ({why(error)})") from error
 
 
-def _infer_config(weights, image_shape, glimpses, shared_noise):
-    """The DRAWConfig of the listing's variables and of what their shapes do not show."""
+def _infer_config(weights, image_shape, **fields):
+    """The DRAWConfig of the listing's variables and of fields that their shapes do not show."""
     def require(condition, name):
         if not condition:
             raise ConfigError(f"checkpoint has a variable {name!r} of shape "
@@ -113,18 +112,14 @@ def _infer_config(weights, image_shape, glimpses, shared_noise):
     DRAWConfig(image_shape=image_shape, read_size=1, write_size=1)  # raises if it is no shape
     channels = image_shape[2]
     hidden, latent = shape("mu/Linear/Matrix")
-    grids = {}
-    if "read/Linear/Matrix" in weights:
-        # the encoder reads two glimpses, the decoder's h, and its own
-        kernel = "encoder/lstm_cell/kernel"
-        grids["read_size"] = side(kernel, shape(kernel)[0] - 2 * hidden, 2 * channels)
-    if "writeW/Linear/Matrix" in weights:
-        matrix = "writeW/Linear/Matrix"
-        grids["write_size"] = side(matrix, shape(matrix)[1], channels)
-    return DRAWConfig(image_shape=image_shape, glimpses=glimpses, hidden_size=hidden,
-                      latent_size=latent, read_attention="read_size" in grids,
-                      write_attention="write_size" in grids, equations="article",
-                      shared_noise=shared_noise, **grids)
+    kernel, patch = "encoder/lstm_cell/kernel", "writeW/Linear/Matrix"
+    reads, writes = "read/Linear/Matrix" in weights, patch in weights
+    if reads:  # the encoder's input: two glimpses, the decoder's h, and its own
+        fields["read_size"] = side(kernel, shape(kernel)[0] - 2 * hidden, 2 * channels)
+    if writes:
+        fields["write_size"] = side(patch, shape(patch)[1], channels)
+    return DRAWConfig(image_shape=image_shape, hidden_size=hidden, latent_size=latent,
+                      read_attention=reads, write_attention=writes, equations="article", **fields)
 
 
 def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: int = 10,
@@ -140,7 +135,7 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
         if (workdir / name).exists():
             raise WorkdirError(f"--workdir={workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
-    config = _infer_config(weights, image_shape, glimpses, shared_noise)
+    config = _infer_config(weights, image_shape, glimpses=glimpses, shared_noise=shared_noise)
     model = DRAW(config)
     try:
         load_listing_weights(model, weights)

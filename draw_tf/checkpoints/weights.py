@@ -40,10 +40,9 @@ def assign_weights(model: ImageModel, weights) -> None:
 def save_weights(model: ImageModel, path: str | os.PathLike, dtype=np.float32,
                  step: int | None = None) -> None:
     """Writes `named_weights` as an .npz, with their training step where it is given."""
-    arrays = {name: variable.numpy().astype(dtype)
-              for name, variable in named_weights(model).items()}
-    if step is not None:
-        arrays[STEP] = np.int64(step)
+    arrays = {} if step is None else {STEP: np.int64(step)}
+    for name, variable in named_weights(model).items():
+        arrays[name] = variable.numpy().astype(dtype)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_whole(path, buffer.getvalue())
@@ -78,7 +77,7 @@ def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
 def check_shapes(wanted, found, what="weight", unknown="not one of this model's") -> None:
     """Raises ValueError unless two dictionaries from name to shape are the same.
 
-    The message calls what does not fit a `what`, and a name that is only in `found` `unknown`.
+    In its message, `what` is what does not fit, and `unknown` is said of a name only in `found`.
     """
     for name in sorted(set(wanted) ^ set(found)):
         raise ValueError(f"the {what} {name[:99]!r} is {'missing' if name in wanted else unknown}")

@@ -48,9 +48,10 @@ def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
 
 
 def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> list[str]:
-    """What changes if the run in a workdir, if any, goes on with new settings: "NAME OLD -> NEW".
+    """The settings of the run in a workdir that new ones change, as "NAME OLD -> NEW" each.
 
-    Raises WorkdirError where it cannot go on with them, or cannot be read.
+    Where there is no run, none change. Raises WorkdirError where the run cannot go on with the new
+    settings, or cannot be read.
     """
     workdir = check_name(workdir)
     if (workdir / WEIGHTS).exists():
@@ -105,7 +106,7 @@ def pretrained() -> list[str]:
 
 
 def best_pretrained() -> str:
-    """The weights that draw where none are named: the first of `pretrained`, or WorkdirError."""
+    """The weights that draw where none are named, the first; raises WorkdirError without any."""
     names = pretrained()
     if not names:
         raise WorkdirError("no weights ship with this installation: give --workdir, the folder of "
