@@ -22,12 +22,9 @@ ROWS = 1024
 
 
 class Evaluator:
-    """A model with its compiled evaluations.
+    """A model with its compiled evaluations, which average over what `data.eval_dataset` gives.
 
-    Args:
-      model: DRAW.
-      jit_compile: compile with XLA.
-      rows: images times importance samples in one pass, about.
+    `jit_compile` is for XLA, and `rows` how many images times importance samples are in one pass.
     """
 
     def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
@@ -51,53 +48,43 @@ class Evaluator:
         return tf.concat([evaluation_noise(sample, first, count, config.glimpses,
                                            config.latent_size) for sample in samples], axis=1)
 
-    def means(self, dataset, samples: int = 1) -> np.ndarray:
-        """The terms of the bound, averaged over a whole data set.
-
-        Args:
-          dataset: pairs of images [N, H, W, C] and weights [N], from `data.eval_dataset`.
-          samples: how many draws of the noise to evaluate every image with.
-
-        Returns:
-          [samples, 1 + T] in nats per image: for each draw, what `losses.report` takes.
-        """
+    @staticmethod
+    def _average(dataset, batch_sum):
+        """The mean per image; `first`, for `batch_sum`, is the number of a batch's first image."""
         total, count, first = 0.0, 0.0, 0
         for images, weights in dataset:
-            size = images.shape[0]
-            means = np.stack([
-                self._batch_means(images, self._noise([sample], first, size), weights)
-                for sample in range(samples)]).astype(np.float64)  # [samples, 1 + T]
-            batch = float(tf.reduce_sum(weights))
-            total, count, first = total + batch * means, count + batch, first + size
+            total = total + batch_sum(images, weights, first)
+            count, first = count + float(tf.reduce_sum(weights)), first + len(images)
         return total / count
 
+    def means(self, dataset, samples: int = 1) -> np.ndarray:
+        """The terms of the bound, as `losses.report` takes them, for each of several noise draws.
+
+        Returns [samples, 1 + T] in nats per image.
+        """
+        def batch_sum(images, weights, first):
+            means = np.stack([
+                self._batch_means(images, self._noise([sample], first, len(images)), weights)
+                for sample in range(samples)])  # [samples, 1 + T]
+            return float(tf.reduce_sum(weights)) * means.astype(np.float64)
+        return self._average(dataset, batch_sum)
+
     def importance_weighted(self, dataset, samples: int) -> float:
-        """The importance-weighted bound (`losses.importance_weighted_nats`) of a data set.
+        """The importance-weighted bound (`losses.importance_weighted_nats`) in nats per image.
 
         Only `rows` images and samples pass through the model at a time; their log weights, one
         number each, are kept.
-
-        Args:
-          dataset: as for `means`.
-          samples: K.
-
-        Returns:
-          A number in nats per image, at most the bound in expectation, and nearer to -log p with
-          more samples.
         """
-        total, count, first = 0.0, 0.0, 0
-        for images, weights in dataset:
-            size = images.shape[0]
+        def batch_sum(images, weights, first):
             # passes of one size, so that one program does; the last may draw a few too many
-            passes = math.ceil(samples / max(1, self.rows // size))
+            passes = math.ceil(samples / max(1, self.rows // len(images)))
             share = math.ceil(samples / passes)
             log_weights = np.concatenate([
-                self._log_weights(images, self._noise(range(k, k + share), first, size))
+                self._log_weights(images, self._noise(range(k, k + share), first, len(images)))
                 for k in range(0, samples, share)])[:samples]  # [K, N]
-            nats = losses.importance_weighted_nats(tf.constant(log_weights)).numpy()  # [N]
-            total += float(np.dot(nats, weights))
-            count, first = count + float(tf.reduce_sum(weights)), first + size
-        return total / count
+            nats = losses.importance_weighted_nats(tf.constant(log_weights))  # [N]
+            return float(np.dot(nats, weights))
+        return self._average(dataset, batch_sum)
 
 
 def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
@@ -107,13 +94,11 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     """Evaluates a model on every image of a split.
 
     Args:
-      model: DRAW.
-      images: `data.Images`.
+      model, images: DRAW or VAE, and `data.Images`.
       binarize: "none", or "static" or "dynamic", which mean the same fixed draw here.
-      batch_size: images at once; it changes speed and memory only.
+      batch_size, jit_compile: images at once, and whether to use XLA; they change speed only.
       noise_samples: M, how many draws of the noise the bound is averaged over.
       importance_samples: K of the importance-weighted bound; None leaves it out.
-      jit_compile: compile with XLA.
       watch: what the iterable of batches goes through, to show progress.
 
     Returns:
@@ -132,17 +117,16 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
         if model.config.shared_noise:
             raise ConfigError("importance_samples needs a model with its own noise at every step, "
                               "and this one was trained with shared_noise")
-    if tuple(images.shape) != model.config.image_shape:
-        raise ConfigError(f"the images of {images} have shape {tuple(images.shape)}, and the "
-                          f"model's have {model.config.image_shape}")
+    if images.shape != model.config.image_shape:
+        raise ConfigError(f"the images of {images} have shape {images.shape}, and the model's "
+                          f"have {model.config.image_shape}")
     dataset = data.eval_dataset(images, min(batch_size, len(images)), binarize)
     evaluator = Evaluator(model, jit_compile)
     means = evaluator.means(watch(dataset), noise_samples)  # [M, 1 + T]
     bounds = means.sum(axis=1)  # [M]
     bound_se = float(bounds.std(ddof=1) / math.sqrt(len(bounds))) if len(bounds) > 1 else None
-    iwae_nats = None
-    if importance_samples is not None:
-        iwae_nats = evaluator.importance_weighted(watch(dataset), importance_samples)
+    iwae_nats = (None if importance_samples is None else
+                 evaluator.importance_weighted(watch(dataset), importance_samples))
     return {**losses.report(means.mean(axis=0)), "bound_se": bound_se, "iwae_nats": iwae_nats,
             "examples": len(images), "noise_samples": noise_samples,
             "importance_samples": importance_samples, "shared_noise": model.config.shared_noise,
@@ -154,10 +138,8 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
     """Evaluates the model of a run, or of weights that ship.
 
     Args:
-      workdir: as `checkpoints.load` takes it.
-      split: "train", "validation" or "test".
+      workdir, split, data_dir: as `checkpoints.load` and `data.load` take them.
       dataset, binarize: as in TrainConfig; the run's own where None, and `data.binarize_for` there.
-      data_dir: folder of TensorFlow Datasets; None is its default.
       **options: of `evaluate_model`.
 
     Returns:
@@ -166,8 +148,7 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
 
     Raises:
       WorkdirError: the run cannot be loaded.
-      ConfigError: an argument is out of its range, or the images are not of the model's shape.
-      DataError: the data set is neither on this machine nor can be downloaded.
+      ConfigError, DataError: as `evaluate_model` and `data.load` raise them.
     """
     workdir = checkpoints.resolve(workdir)
     model_config, train_config = checkpoints.read_config(workdir)

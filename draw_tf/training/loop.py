@@ -22,7 +22,6 @@ from draw_tf.training.trainer import Trainer
 # This many updates in a row without a finite gradient end a run.
 PATIENCE = 100
 
-
 # One per process: with two, TensorFlow takes the sums of one for those of the other.
 _mirrored = functools.cache(tf.distribute.MirroredStrategy)
 
@@ -37,24 +36,6 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _is_chief(strategy):
-    """Whether this process is the one among several workers that writes the run down."""
-    resolver = strategy.cluster_resolver
-    return (resolver is None or resolver.task_type in (None, "chief")
-            or (resolver.task_type == "worker" and resolver.task_id == 0
-                and "chief" not in resolver.cluster_spec().jobs))
-
-
-@contextlib.contextmanager
-def _home(workdir, strategy):
-    """Where this process writes: workers beside the chief write as it does, where nobody looks."""
-    if _is_chief(strategy):
-        yield workdir
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield folder
-
-
 @contextlib.contextmanager
 def stop_requests():
     """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
@@ -62,41 +43,21 @@ def stop_requests():
     Python sees the signal when TensorFlow returns, which may take until a compilation has ended.
     A second signal does what it did before, for those who do not want to wait.
     """
-    received, before = [], {}
-
-    def restore():
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def receive(*_):
-        received.append(True)
-        restore()
-
+    received, numbers = [], []
     if threading.current_thread() is threading.main_thread():  # others can set no handler
-        hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
-        for number in (signal.SIGINT, signal.SIGTERM, *hangup):
-            if number in hangup and signal.getsignal(number) == signal.SIG_IGN:
-                continue  # under nohup a run outlives its terminal
-            before[number] = signal.signal(number, receive)
-    try:
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # under nohup a run outlives its terminal
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+    with contextlib.ExitStack() as handlers:  # puts back those that were there before
+
+        def receive(*_):
+            received.append(True)
+            handlers.close()
+
+        for number in numbers:
+            handlers.callback(signal.signal, number, signal.signal(number, receive))
         yield lambda: bool(received)
-    finally:
-        restore()
-
-
-def _training_batches(trainer, images):
-    """An iterator over the batches from the trainer's step on, shared out over its devices."""
-    config = trainer.config
-
-    def pipeline(context):
-        here = context.num_replicas_in_sync // context.num_input_pipelines
-        first = context.input_pipeline_id * here
-        return data.train_dataset(
-            images, batch_size=config.batch_size, seed=config.seed,
-            start_step=int(trainer.step), binarize=config.binarize,
-            num_shards=context.num_replicas_in_sync, shards=range(first, first + here))
-
-    return iter(trainer.strategy.distribute_datasets_from_function(pipeline))
 
 
 def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
@@ -105,7 +66,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
 
     Args:
-      model_config, config: DRAWConfig and TrainConfig.
+      model_config, config: DRAWConfig or VAEConfig, and TrainConfig.
       workdir: a folder, made where it is not there; the README lists what is left in it.
       train_images, eval_images: `data.Images` to learn from, and to evaluate on.
       profile_steps: the first and the last step to profile, or nothing.
@@ -121,12 +82,15 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
       WorkdirError: the workdir cannot be used.
       ConfigError: the images, batch_size and devices do not fit each other.
     """
-    if tuple(train_images.shape) != model_config.image_shape:
-        raise ConfigError(f"image_shape must be that of the images, {tuple(train_images.shape)}, "
+    if train_images.shape != model_config.image_shape:
+        raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
                           f"got {model_config.image_shape}")
     strategy = strategy or make_strategy(config.distribute)
     data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
-    with _home(workdir, strategy) as home, workdirs.locked(home), _one_sentence(workdir):
+    # workers beside the chief write as it does, where nobody looks
+    folder = (contextlib.nullcontext(workdir) if strategy.extended.should_checkpoint
+              else tempfile.TemporaryDirectory())
+    with folder as home, workdirs.locked(home), _one_sentence(workdir):
         changed = workdirs.changed_settings(home, model_config, config)
         trainer = Trainer(model_config, config, strategy)
         if not saves.restore_newest(workdir, trainer.restore):
@@ -152,69 +116,75 @@ def _one_sentence(workdir):
         raise TrainingError(f"there is too little memory: {why(error)}") from error
 
 
+def _training_batches(trainer, images):
+    """An iterator over the batches from the trainer's step on, shared out over its devices."""
+    def pipeline(context):
+        config, replicas = trainer.config, context.num_replicas_in_sync
+        here = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * here
+        return data.train_dataset(
+            images, batch_size=config.batch_size, seed=config.seed, start_step=int(trainer.step),
+            binarize=config.binarize, num_shards=replicas, shards=range(first, first + here))
+    return iter(trainer.strategy.distribute_datasets_from_function(pipeline))
+
+
 class _Loop:
     """Trains, and at round numbers of steps logs, evaluates, draws and saves."""
 
     def __init__(self, trainer, home, log, train_images, eval_images, profile_steps):
         self.trainer, self.home, self.log = trainer, home, log
-        self.config = trainer.config
+        self.config = config = trainer.config
         self.batches = _training_batches(trainer, train_images)
-        self.held_out = data.eval_dataset(eval_images, self.config.batch_size,
-                                          self.config.binarize)
-        self.eval_images = eval_images
-        self.profile_steps = profile_steps
-        self.step = int(trainer.step)
+        self.held_out = data.eval_dataset(eval_images, config.batch_size, config.binarize)
+        self.eval_images, self.profile_steps = eval_images, profile_steps
+        self.events = ((config.log_every, self._log_line), (config.eval_every, self._evaluate),
+                       (config.image_every, self._draw), (config.save_every, self._save))
         self.report = None  # the last evaluation
-        self.saved = self.step  # the last checkpoint's
-        # step and path of the last pictures; a run that had ended has its own
-        path = log.gif(self.step)
-        self.drawn = (self.step, path) if self.step and path.exists() else None
+        self.step = self.saved = int(trainer.step)  # now, and of the last checkpoint
+        # of the last pictures; a run that had ended has its own
+        self.drawn = self.step if log.gif(self.step).exists() else None
         self._clear()
 
     def _clear(self):
-        """Starts the sums of a new line of the log."""
-        self.sums, self.steps, self.busy = None, 0, 0.0
+        """Starts the sums of a new line of the log, and notes since when they are."""
+        self.sums, self.first, self.seconds = (0, 0), self.step, float(self.trainer.seconds)
 
     def _next_stop(self):
         """How many steps to train before there is something to do, or Python looks up."""
-        config, step = self.config, self.step
-        stops = [config.train_steps, *self.profile_steps]
-        stops += [(step // every + 1) * every for every in (
-            config.log_every, config.eval_every, config.save_every, config.image_every)]
-        return min(config.steps_per_call, *(stop - step for stop in stops if stop > step))
-
-    def _due(self, every):
-        return self.step % every == 0 or self.step == self.config.train_steps
+        step, ends = self.step, (self.config.train_steps, *self.profile_steps)
+        return min(self.config.steps_per_call, *(end - step for end in ends if end > step),
+                   *(every - step % every for every, _ in self.events))
 
     def run(self, stopping):
         """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
-        config, trainer = self.config, self.trainer
+        config, trainer, log = self.config, self.trainer, self.log
         if not self.step:  # something to look at from the start
             self._draw()
-        started = time.perf_counter()
-        stopped = False
+        started, stopped = time.perf_counter(), False
         while self.step < config.train_steps and not stopped:
             if self.step in self.profile_steps[:1]:
-                self.log.start_profile()
+                log.start_profile()
             count = self._next_stop()
             sums = trainer.train(self.batches, tf.constant(count))
-            self.sums = sums if self.sums is None else [a + b for a, b in zip(self.sums, sums)]
-            self.step, self.steps = self.step + count, self.steps + count
+            self.sums = [a + b for a, b in zip(self.sums, sums)]
+            self.step += count
             if self.step in self.profile_steps[1:]:
-                self.log.stop_profile()
-            if any(map(self._due, (config.log_every, config.eval_every, config.save_every,
-                                   config.image_every))):
+                log.profile.close()
+            due = [event for every, event in self.events
+                   if self.step % every == 0 or self.step == config.train_steps]
+            if due:
                 self.sums = [np.asarray(x) for x in self.sums]  # waits for the device
-                self._tick(started)
-                self._events()
+                trainer.seconds.assign_add(time.perf_counter() - started)
+                for event in due:
+                    event()
                 started = time.perf_counter()
-            stopped = trainer.agree(stopping() or self.log.unheard)
-        self._tick(started)
+            stopped = trainer.agree(stopping() or log.unheard)
+        trainer.seconds.assign_add(time.perf_counter() - started)
         if self.saved != self.step:
             self._save()
-        if self.drawn is None or self.drawn[0] != self.step:
+        if self.drawn != self.step:
             self._draw()
-        self.log.ended(*self.drawn)
+        log.ended(self.step)
         return self.report
 
     def _save(self):
@@ -222,28 +192,15 @@ class _Loop:
         self.saved = self.step
 
     def _draw(self):
-        self.drawn = self.step, self.log.pictures(self.step)
+        self.log.pictures(self.step)
+        self.drawn = self.step
 
-    def _tick(self, started):
-        """Counts the time since `started` as time of training."""
-        elapsed = time.perf_counter() - started
-        self.busy += elapsed
-        self.trainer.seconds.assign_add(elapsed)
-
-    def _events(self):
-        config = self.config
-        if self._due(config.log_every):
-            self._log_line()
-        if self._due(config.eval_every):
-            started = time.perf_counter()
-            self.report = self.trainer.evaluate(self.held_out)
-            speed = len(self.eval_images) / (time.perf_counter() - started)
-            self.log.write(self.eval_images.split, self.step,
-                           {**self.report, "images_per_second": speed})
-        if self._due(config.image_every):
-            self._draw()
-        if self._due(config.save_every):
-            self._save()
+    def _evaluate(self):
+        started = time.perf_counter()
+        self.report = self.trainer.evaluate(self.held_out)
+        speed = len(self.eval_images) / (time.perf_counter() - started)
+        self.log.write(self.eval_images.split, self.step,
+                       {**self.report, "images_per_second": speed})
 
     def _log_line(self):
         row = int(self.trainer.skipped_in_a_row)
@@ -253,13 +210,15 @@ class _Loop:
                 f"the gradients of the last {row} steps up to step {self.step} were not finite: "
                 f"try a lower --learning_rate or --clip_norm (last good checkpoint: {kept})")
         (updates, norms), means = self.sums
+        steps = self.step - self.first
         if updates:
+            busy = float(self.trainer.seconds) - self.seconds
             self.log.write("train", self.step, {
                 **losses.report(means / updates),
-                "images_per_second": self.steps * self.config.batch_size / self.busy,
+                "images_per_second": steps * self.config.batch_size / busy,
                 "gradient_norm": float(norms / updates),
                 "learning_rate": float(self.trainer.optimizer.learning_rate),
-                "skipped_updates": int(self.steps - updates)})
+                "skipped_updates": int(steps - updates)})
         else:
-            self.log.say(f"step {self.step}: no finite gradient in the last {self.steps} steps")
+            self.log.say(f"step {self.step}: no finite gradient in the last {steps} steps")
         self._clear()

@@ -7,12 +7,7 @@ from draw_tf.config import TrainConfig
 
 
 class HalfThenExponential(keras.optimizers.schedules.LearningRateSchedule):
-    """The peak rate for the first half of the run, then exponential decay to the final rate.
-
-    Args:
-      peak, final: the first and the last rate.
-      steps: of the run.
-    """
+    """The peak rate for the first half of the run, then exponential decay to the final rate."""
 
     def __init__(self, peak: float, final: float, steps: int):
         self.peak, self.final, self.steps = peak, final, steps
@@ -28,24 +23,15 @@ class HalfThenExponential(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizer(config: TrainConfig, equations: str, replicas: int = 1) -> keras.Optimizer:
-    """The optimizer of a run.
+    """Adam, which clips as `equations` say: the article's each gradient, the paper's all together.
 
-    Under the article's equations each gradient is clipped to `clip_norm`, under the paper's all of
-    them together.
-
-    Args:
-      config: TrainConfig.
-      equations: "article" or "paper".
-      replicas: R, devices that each apply 1/R of the gradients. Keras clips on each device and
-        adds up afterwards, so that each clips to 1/R of the norm.
-
-    Returns:
-      Adam.
+    Keras clips on each of R `replicas`, which hold 1/R of the gradients, and adds up afterwards:
+    hence each clips to 1/R of the norm.
     """
     # a constant rate is a decay to itself, so that both kinds of run have the same checkpoints
     final = config.learning_rate if config.schedule == "constant" else config.final_learning_rate
-    limit = config.clip_norm / replicas or None
-    clip = {"global_clipnorm" if equations == "paper" else "clipnorm": limit}
+    clip = {"global_clipnorm" if equations == "paper" else "clipnorm":
+            config.clip_norm / replicas or None}
     return keras.optimizers.Adam(
         HalfThenExponential(config.learning_rate, final, config.train_steps),
         beta_1=config.adam_beta1, **clip)

@@ -10,9 +10,8 @@ import functools
 import keras
 import tensorflow as tf
 
+from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
-from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.checkpoints.weights import assign_weights, named_weights
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
@@ -24,15 +23,10 @@ from draw_tf.training.optimizer import make_optimizer
 
 
 class Trainer:
-    """A model, its optimizer and its compiled functions.
-
-    Args:
-      model_config, config: DRAWConfig or VAEConfig, and TrainConfig.
-      strategy: a tf.distribute strategy; the default one is one device.
-    """
+    """A model, its optimizer and its compiled functions, on one device or those of a strategy."""
 
     def __init__(self, model_config: DRAWConfig | VAEConfig, config: TrainConfig,
-                 strategy=None):
+                 strategy: tf.distribute.Strategy | None = None):
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
@@ -48,37 +42,32 @@ class Trainer:
         self.step = tf.Variable(0, dtype=tf.int64)
         self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)  # of training, for the log
-        jit = config.jit_compile
         # without autograph, which only `train` needs, tracing takes less time
         graph = functools.partial(tf.function, autograph=False)
-        self._gradients = graph(self._gradients, jit_compile=jit)
+        self._gradients = graph(self._gradients, jit_compile=config.jit_compile)
         # XLA compiles no update of a variable that several devices hold
-        self._update = graph(self._update, jit_compile=jit and self.replicas == 1)
+        self._update = graph(self._update, jit_compile=config.jit_compile and self.replicas == 1)
         self._step_gradients = graph(self._step_gradients)
         self._step_update = graph(self._step_update)
         if self.replicas == 1:
             # a graph cannot make updates on several devices conditional: there, Python decides
             self.train = tf.function(self.train)
         self._sum = graph(self._sum)
-        self.evaluator = Evaluator(self.evaluated, jit)
+        self.evaluator = Evaluator(self.evaluated, config.jit_compile)
 
     def start(self, images: Images) -> None:
-        """Sets the first weights as the `start` setting asks.
+        """Sets the first weights as the `start` setting asks; `images` are those trained on.
 
-        Args:
-          images: what is trained on.
-
-        Raises:
-          ConfigError: `start` is a run that cannot be read or is of other shapes than this model.
+        Raises ConfigError where `start` is a run that cannot be read or is of other shapes.
         """
         start = self.config.start
         if start == "data":
             start_from_data(self.model, images.mean())
         elif start != "listing":
             try:
-                weights = {name: variable.numpy() for name, variable in
-                           named_weights(workdirs.load(start)).items()}
-                assign_weights(self.model, weights)
+                weights = checkpoints.named_weights(checkpoints.load(start))
+                checkpoints.assign_weights(
+                    self.model, {name: weight.numpy() for name, weight in weights.items()})
             except (WorkdirError, ValueError) as error:
                 reason = str(error).replace("--workdir", "--start")
                 raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
@@ -99,13 +88,10 @@ class Trainer:
         """Raises TrainingError unless all processes that train together are at the same step."""
         if self.config.distribute == "multi_worker":
             step = tf.cast(self.step, tf.float64)  # []
-            mean, mean_square = (self._sum(x) / self.replicas for x in (step, step**2))  # []
-            if mean**2 != mean_square:
+            if self.agree(self._sum(step) != self.replicas * step):
                 raise TrainingError(
                     f"the workers would start at different steps (this one at {int(step)}): give "
                     "all of them the same --workdir, in a folder that they share")
-
-    # ------------------------------------------------------------ one update
 
     def _gradients(self, images, noise):
         """This replica's share of a step's metrics [1 + T] and of its gradients."""
@@ -152,13 +138,10 @@ class Trainer:
                     args=(now.value,))
 
     def train(self, iterator, steps) -> tuple[tf.Tensor, tf.Tensor]:
-        """Trains for `steps` steps, on one device without returning to Python.
+        """Trains for `steps` steps (a tensor), on one device without returning to Python.
 
-        An update whose metrics or gradients are not finite is skipped.
-
-        Args:
-          iterator: over `data.train_dataset`, as the strategy distributes it.
-          steps: a whole number, as a tensor.
+        An update whose metrics or gradients are not finite is skipped. `iterator` is over
+        `data.train_dataset`, as the strategy distributes it.
 
         Returns:
           Sums over the updates made: their number and the norm of their gradients [2], and their
@@ -192,15 +175,6 @@ class Trainer:
             lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(x)))  # []
         return self.strategy.experimental_local_results(total)[0]
 
-    # ------------------------------------------------------------ evaluation
-
     def evaluate(self, dataset) -> dict:
-        """The bound over a whole data set, every image counted once.
-
-        Args:
-          dataset: from `data.eval_dataset`.
-
-        Returns:
-          `losses.report`: the terms of the bound in nats per image.
-        """
+        """The `losses.report` of the whole of a `data.eval_dataset`, every image counted once."""
         return losses.report(self.evaluator.means(dataset)[0])
