@@ -58,10 +58,7 @@ class Evaluator:
         return total / count
 
     def means(self, dataset, samples: int = 1) -> np.ndarray:
-        """The terms of the bound, as `losses.report` takes them, for each of several noise draws.
-
-        Returns [samples, 1 + T] in nats per image.
-        """
+        """The bound's terms for `losses.report` under each of several draws, [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
                 self._batch_means(images, self._noise([sample], first, len(images)), weights)
@@ -70,7 +67,7 @@ class Evaluator:
         return self._average(dataset, batch_sum)
 
     def importance_weighted(self, dataset, samples: int) -> float:
-        """The importance-weighted bound (`losses.importance_weighted_nats`) in nats per image.
+        """The importance-weighted bound (`losses.importance_weighted_nats`, K = `samples`) in nats.
 
         Only `rows` images and samples pass through the model at a time; their log weights, one
         number each, are kept.
@@ -96,17 +93,17 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     Args:
       model, images: DRAW or VAE, and `data.Images`.
       binarize: "none", or "static" or "dynamic", which mean the same fixed draw here.
-      batch_size, jit_compile: images at once, and whether to use XLA; they change speed only.
+      batch_size, jit_compile: images at once, and whether to use XLA: speed and memory only.
       noise_samples: M, how many draws of the noise the bound is averaged over.
       importance_samples: K of the importance-weighted bound; None leaves it out.
       watch: what the iterable of batches goes through, to show progress.
 
     Returns:
-      A dictionary of numbers in nats per image: what `losses.report` gives, bound_se (the standard
-      error of bound_nats over the draws of the noise, None for one draw) and iwae_nats (None
-      without K); with examples, noise_samples, importance_samples, and two reasons not to take
-      bound_nats for a bound on -log p: grey (there are pixels other than 0 and 1) and shared_noise
-      (the model draws less noise than its KL counts).
+      Numbers in nats per image: those of `losses.report`, bound_se (the standard error of
+      bound_nats over the draws of the noise, None for one) and iwae_nats (None without K); with
+      examples, noise_samples, importance_samples, and two reasons not to take bound_nats for a
+      bound on -log p: grey (there are pixels other than 0 and 1) and shared_noise (the model draws
+      less noise than its KL counts).
 
     Raises:
       ConfigError: an argument is out of its range, or the images are not of the model's shape.
@@ -125,8 +122,8 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     means = evaluator.means(watch(dataset), noise_samples)  # [M, 1 + T]
     bounds = means.sum(axis=1)  # [M]
     bound_se = float(bounds.std(ddof=1) / math.sqrt(len(bounds))) if len(bounds) > 1 else None
-    iwae_nats = (None if importance_samples is None else
-                 evaluator.importance_weighted(watch(dataset), importance_samples))
+    iwae_nats = (evaluator.importance_weighted(watch(dataset), importance_samples)
+                 if importance_samples else None)
     return {**losses.report(means.mean(axis=0)), "bound_se": bound_se, "iwae_nats": iwae_nats,
             "examples": len(images), "noise_samples": noise_samples,
             "importance_samples": importance_samples, "shared_noise": model.config.shared_noise,
@@ -137,18 +134,12 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
                  binarize: str | None = None, data_dir: str | None = None, **options) -> dict:
     """Evaluates the model of a run, or of weights that ship.
 
-    Args:
-      workdir, split, data_dir: as `checkpoints.load` and `data.load` take them.
-      dataset, binarize: as in TrainConfig; the run's own where None, and `data.binarize_for` there.
-      **options: of `evaluate_model`.
+    The data set and `binarize` are the run's own where None (see `data.binarize_for`). Options are
+    those of `evaluate_model`; errors are those of that, `checkpoints.load` and `data.load`.
 
     Returns:
       What `evaluate_model` does, with dataset, split, binarize, and step: that of the training,
       None where not known.
-
-    Raises:
-      WorkdirError: the run cannot be loaded.
-      ConfigError, DataError: as `evaluate_model` and `data.load` raise them.
     """
     workdir = checkpoints.resolve(workdir)
     model_config, train_config = checkpoints.read_config(workdir)

@@ -24,24 +24,22 @@ from draw_tf.files import remove_partial, write_whole
 from draw_tf.pictures import strokes, tiles
 
 SHOWN = 16  # images in a grid, at most
-NEWEST = "strokes.gif"
 FRAME = 16  # bytes around each record of an events file: its length and two checksums
 
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
     """Removes from a file of TensorBoard what lies after a step, or was cut short."""
-    kept, end, size, empty = [], 0, 0, True
+    kept, end, empty = [], 0, True
     with contextlib.suppress(tf.errors.DataLossError):  # cut short
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = event_pb2.Event.FromString(record)
             start, end = end, end + len(record) + FRAME
             if event.step <= last_step:
                 kept.append(slice(start, end))
-                size += end - start
                 empty = empty and event.HasField("file_version")
     if empty:
         path.unlink()
-    elif size < path.stat().st_size:
+    elif sum(part.stop - part.start for part in kept) < path.stat().st_size:
         content = path.read_bytes()
         write_whole(path, b"".join(content[part] for part in kept))
 
@@ -56,10 +54,7 @@ def _os_errors():
 
 
 class Log:
-    """Everything a run writes except checkpoints; a context manager.
-
-    It shows and counts `eval_images`; `changed` says which settings differ from the run's so far.
-    """
+    """Everything a run writes except checkpoints; `changed` names settings that were different."""
 
     def __init__(self, workdir, trainer, eval_images: Images, changed=()):
         self.workdir, self.trainer, self.changed = pathlib.Path(workdir), trainer, changed
@@ -132,28 +127,27 @@ class Log:
             self.unheard = True
 
     def write(self, split: str, step: int, values: dict) -> None:
-        """Writes a line to metrics.jsonl, TensorBoard and the terminal.
+        """Writes what was found on a split to metrics.jsonl, TensorBoard and the terminal.
 
-        `split` is "train", or the one evaluated. `values` go from name to number, or to a list of
-        one number per glimpse; the terminal shows the bound, its terms and images_per_second.
+        `values` are a `losses.report`, images_per_second, and perhaps others.
         """
-        line = {"step": step, "seconds": round(float(self.trainer.seconds), 3), "split": split}
+        line = {"step": step, "seconds": round(float(self.trainer.seconds), 3), "split": split,
+                **values}
         with open(self.workdir / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, **values}) + "\n")
+            file.write(json.dumps(line) + "\n")
         with self._plotting(split, step):
             for name, value in values.items():
                 for index, number in enumerate(value if isinstance(value, list) else [value]):
                     tag = f"{name}/{index + 1:02d}" if isinstance(value, list) else name
                     tf.summary.scalar(tag, number)
-        steps = self.trainer.config.train_steps
         bound, speed = values["bound_nats"], values["images_per_second"]
         if not self.bar.disable and split == "train":  # a line that renews itself
             self.bar.set_postfix_str(f"bound {bound:.2f} nats, {speed:.0f} images/s", refresh=False)
             self.bar.update(step - self.bar.n)
             return
         rate = (time.perf_counter() - self.began) / max(step - self.first_step, 1)
-        left = datetime.timedelta(seconds=round(rate * (steps - step)))
-        self.say(f"step {step}/{steps}  {split:<10} bound {bound:7.2f} nats  "
+        left = datetime.timedelta(seconds=round(rate * (self.bar.total - step)))
+        self.say(f"step {step}/{self.bar.total}  {split:<10} bound {bound:7.2f} nats  "
                  f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}  {left} left  "
                  f"{speed:6.0f} images/s")
 
@@ -166,26 +160,27 @@ class Log:
         model = self.trainer.evaluated
         trace = model.trace(self.shown)
         generation = model.generate(SHOWN, seed=0)
-        redrawn = strokes.probabilities(trace.canvases[-1])  # [16, H, W, C]
-        drawn = strokes.probabilities(generation.canvases[-1])  # [16, H, W, C]
+        redrawn, drawn = (strokes.probabilities(steps.canvases)
+                          for steps in (trace, generation))  # [T, 16, H, W, C] each
         with self._plotting("train", step):
             across = math.gcd(len(self.shown), 4)  # pairs in a row
-            pairs = [images[k::across] for k in range(across) for images in (self.shown, redrawn)]
+            pairs = [images[k::across] for k in range(across)
+                     for images in (self.shown, redrawn[-1])]
             tf.summary.image("reconstructions", tiles.side_by_side(pairs)[None])
             kl_nats = tf.reduce_mean(trace.kl_nats, axis=1)  # [T]
             tf.summary.image("kl_step_nats", tiles.bars(kl_nats.numpy())[None])
-            samples = tiles.grid(tiles.enlarge(tiles.to_uint8(drawn), 2))
+            samples = tiles.grid(tiles.enlarge(tiles.to_uint8(drawn[-1]), 2))
             tf.summary.image("samples", samples[None])
-            for tag, steps in (("reconstructions", trace), ("samples", generation)):
-                frames = strokes.stroke_frames(strokes.probabilities(steps.canvases),
-                                               strokes.boxes(model.config, steps))
+            for tag, canvases, steps in (("reconstructions", redrawn, trace),
+                                         ("samples", drawn, generation)):
+                frames = strokes.stroke_frames(canvases, strokes.boxes(model.config, steps))
                 height, width = frames.shape[1:3]
                 gif = strokes.encode_gif(frames)
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
                 tf.summary.write(
                     f"strokes/{tag}", tf.constant([str(width), str(height), gif]),
                     metadata=image_metadata.create_summary_metadata(f"strokes/{tag}", ""))
-            for path in (self.gif(step), self.workdir / NEWEST):
+            for path in (self.gif(step), self.workdir / "strokes.gif"):
                 write_whole(path, gif)  # the last one, that of the samples
             for scope in ("read", "write"):
                 window = getattr(trace, scope)
@@ -197,12 +192,6 @@ class Log:
         self.profile.enter_context(_os_errors())
         self.profile.enter_context(
             tf.profiler.experimental.Profile(str(self.workdir / "events" / "train")))
-
-    def ended(self, step: int) -> None:
-        """The last words of a run that reached its end or was asked to stop."""
-        words = (f"Trained to step {step}." if step >= self.trainer.config.train_steps else
-                 f"Stopped and saved at step {step}; the same command goes on from there.")
-        self.say(f"{words} New images as they are drawn: {self.gif(step)}")
 
 
 def _graph(model):

@@ -66,16 +66,15 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
 
     Args:
-      model_config, config: DRAWConfig or VAEConfig, and TrainConfig.
+      model_config, config: of the model, DRAW or VAE, and of the training.
       workdir: a folder, made where it is not there; the README lists what is left in it.
-      train_images, eval_images: `data.Images` to learn from, and to evaluate on.
+      train_images, eval_images: to learn from, and to evaluate on.
       profile_steps: the first and the last step to profile, or nothing.
-      strategy: from `make_strategy`, made here where None. Several workers need theirs before
-        TensorFlow does anything else, so before the images are loaded.
+      strategy: from `make_strategy`. Several workers need theirs before TensorFlow does anything
+        else, so before the images are loaded.
 
     Returns:
-      The last evaluation, a `losses.report`; None if none was made, because the run was stopped
-      before or was at its end already.
+      The last evaluation, a `losses.report`; None if the run was stopped or at its end before one.
 
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
@@ -133,44 +132,41 @@ class _Loop:
 
     def __init__(self, trainer, home, log, train_images, eval_images, profile_steps):
         self.trainer, self.home, self.log = trainer, home, log
-        self.config = config = trainer.config
+        self.config = trainer.config
         self.batches = _training_batches(trainer, train_images)
-        self.held_out = data.eval_dataset(eval_images, config.batch_size, config.binarize)
+        self.held_out = data.eval_dataset(eval_images, self.config.batch_size, self.config.binarize)
         self.eval_images, self.profile_steps = eval_images, profile_steps
-        self.events = ((config.log_every, self._log_line), (config.eval_every, self._evaluate),
-                       (config.image_every, self._draw), (config.save_every, self._save))
         self.report = None  # the last evaluation
         self.step = self.saved = int(trainer.step)  # now, and of the last checkpoint
-        # of the last pictures; a run that had ended has its own
+        # of the last pictures, which a run that had ended has
         self.drawn = self.step if log.gif(self.step).exists() else None
         self._clear()
 
     def _clear(self):
-        """Starts the sums of a new line of the log, and notes since when they are."""
-        self.sums, self.first, self.seconds = (0, 0), self.step, float(self.trainer.seconds)
-
-    def _next_stop(self):
-        """How many steps to train before there is something to do, or Python looks up."""
-        step, ends = self.step, (self.config.train_steps, *self.profile_steps)
-        return min(self.config.steps_per_call, *(end - step for end in ends if end > step),
-                   *(every - step % every for every, _ in self.events))
+        """Starts the sums of a new line of the log; notes step and seconds of training so far."""
+        self.sums, self.cleared = (0, 0), (self.step, float(self.trainer.seconds))
 
     def run(self, stopping):
         """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
         config, trainer, log = self.config, self.trainer, self.log
+        events = ((config.log_every, self._log_line), (config.eval_every, self._evaluate),
+                  (config.image_every, self._draw), (config.save_every, self._save))
+        ends = (config.train_steps, *self.profile_steps)
         if not self.step:  # something to look at from the start
             self._draw()
         started, stopped = time.perf_counter(), False
         while self.step < config.train_steps and not stopped:
             if self.step in self.profile_steps[:1]:
                 log.start_profile()
-            count = self._next_stop()
+            # until there is something to do, or Python looks up
+            count = min(config.steps_per_call, *(every - self.step % every for every, _ in events),
+                        *(end - self.step for end in ends if end > self.step))
             sums = trainer.train(self.batches, tf.constant(count))
             self.sums = [a + b for a, b in zip(self.sums, sums)]
             self.step += count
             if self.step in self.profile_steps[1:]:
                 log.profile.close()
-            due = [event for every, event in self.events
+            due = [event for every, event in events
                    if self.step % every == 0 or self.step == config.train_steps]
             if due:
                 self.sums = [np.asarray(x) for x in self.sums]  # waits for the device
@@ -184,7 +180,9 @@ class _Loop:
             self._save()
         if self.drawn != self.step:
             self._draw()
-        log.ended(self.step)
+        ended = (f"Stopped and saved at step {self.step}; the same command goes on from there."
+                 if self.step < config.train_steps else f"Trained to step {self.step}.")
+        log.say(f"{ended} New images as they are drawn: {log.gif(self.step)}")
         return self.report
 
     def _save(self):
@@ -210,12 +208,12 @@ class _Loop:
                 f"the gradients of the last {row} steps up to step {self.step} were not finite: "
                 f"try a lower --learning_rate or --clip_norm (last good checkpoint: {kept})")
         (updates, norms), means = self.sums
-        steps = self.step - self.first
+        step, seconds = self.cleared
+        steps, seconds = self.step - step, float(self.trainer.seconds) - seconds
         if updates:
-            busy = float(self.trainer.seconds) - self.seconds
             self.log.write("train", self.step, {
                 **losses.report(means / updates),
-                "images_per_second": steps * self.config.batch_size / busy,
+                "images_per_second": steps * self.config.batch_size / seconds,
                 "gradient_norm": float(norms / updates),
                 "learning_rate": float(self.trainer.optimizer.learning_rate),
                 "skipped_updates": int(steps - updates)})

@@ -56,10 +56,7 @@ class Trainer:
         self.evaluator = Evaluator(self.evaluated, config.jit_compile)
 
     def start(self, images: Images) -> None:
-        """Sets the first weights as the `start` setting asks; `images` are those trained on.
-
-        Raises ConfigError where `start` is a run that cannot be read or is of other shapes.
-        """
+        """Sets the first weights as `start` asks; raises ConfigError where they cannot be had."""
         start = self.config.start
         if start == "data":
             start_from_data(self.model, images.mean())
@@ -169,11 +166,8 @@ class Trainer:
 
     def _sum(self, x):
         """The sum [] of each replica's x []."""
-        context = tf.distribute.get_replica_context
-        total = self.strategy.run(
-            # a copy, for only what a replica made can be reduced
-            lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(x)))  # []
-        return self.strategy.experimental_local_results(total)[0]
+        # a copy, for only what a replica made can be reduced
+        return self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(x,)), axis=None)
 
     def evaluate(self, dataset) -> dict:
         """The `losses.report` of the whole of a `data.eval_dataset`, every image counted once."""
