@@ -14,6 +14,7 @@ import tensorflow as tf
 
 # Within a piece: the products that it made, and the known ones that it shall use instead, if any.
 _PRODUCTS = ContextVar("products", default=None)
+_each = tf.nest.map_structure
 
 # A whole unroll is faster, but its compile time grows with the steps. On two CPU cores, at T = 16,
 # it was 1.21 (article) and 1.12 times (paper) as fast as pieces, and took 31 s to compile, pieces
@@ -58,9 +59,8 @@ def scan(step, state, inputs, constants, unroll: int):
     Args:
       step: a function as above. Gradients reach what it is given and the variables it reads, not
         other tensors that it closes over.
-      state: a structure of tensors that keeps its shapes.
+      state, constants: structures of tensors; `step` returns a state of the same structure.
       inputs: a structure of tensors, [T, ...] each, T known.
-      constants: a structure of tensors, the same at each step.
       unroll: steps to unroll; T or more unrolls everything.
 
     Returns:
@@ -70,17 +70,14 @@ def scan(step, state, inputs, constants, unroll: int):
     # eager execution has no program to keep small
     if unroll >= length or tf.executing_eagerly():
         return _unrolled(step, state, inputs, constants)
-    # the pieces are of one size, so what does not fill one goes first
     head = length % unroll
-    first = None
-    if head:
-        state, first = _unrolled(step, state, tf.nest.map_structure(lambda x: x[:head], inputs),
-                                 constants)
-        inputs = tf.nest.map_structure(lambda x: x[head:], inputs)
-    state, outputs = _Pieces(step, state, inputs, constants, unroll).run()
-    if head:
-        outputs = tf.nest.map_structure(lambda a, b: tf.concat([a, b], 0), first, outputs)
-    return state, outputs
+    if not head:
+        return _in_pieces(step, state, inputs, constants, unroll)
+    # the pieces are of one size, so what does not fill one goes first
+    first, rest = (_each(lambda x: x[part], inputs) for part in (slice(head), slice(head, None)))
+    state, early = _unrolled(step, state, first, constants)
+    state, late = _in_pieces(step, state, rest, constants, unroll)
+    return state, _each(lambda *parts: tf.concat(parts, axis=0), early, late)
 
 
 def _length(inputs):
@@ -91,111 +88,85 @@ def _unrolled(step, state, inputs, constants):
     """The recurrence as a Python loop: `step` is traced T times."""
     outputs = []
     for t in range(_length(inputs)):
-        state, output = step(state, tf.nest.map_structure(lambda x: x[t], inputs), constants)
+        state, output = step(state, _at(t, inputs), constants)
         outputs.append(output)
-    return state, tf.nest.map_structure(lambda *steps: tf.stack(steps), *outputs)
+    return state, _each(lambda *steps: tf.stack(steps), *outputs)
 
 
-class _Pieces:
-    """A recurrence of P pieces: a loop forward, and a loop backward that repeats each piece.
+def _at(index, structure):
+    return _each(lambda x: x[index], structure)
+
+
+def _write(index, arrays, structure):
+    return _each(lambda array, x: array.write(index, x), arrays, structure)
+
+
+def _in_pieces(step, state, inputs, constants, unroll):
+    """The recurrence as a loop over P pieces, and a loop backward that repeats each piece.
 
     What is repeated is all but the products, whose results the forward loop keeps.
-
-    TensorFlow's loops and gradients take flat lists, so structures are packed only around `step`.
     """
+    length = _length(inputs)
+    pieces = length // unroll
 
-    def __init__(self, step, state, inputs, constants, unroll):
-        self.step, self.structures = step, (state, inputs, constants)
-        self.sizes = [len(tf.nest.flatten(part)) for part in self.structures]
-        self.unroll, self.pieces = unroll, _length(inputs) // unroll
-        self.outputs_like = None  # known once a piece is traced
-
-    def run(self):
-        """The last state and all outputs, as `scan` returns them."""
-        flat = tf.custom_gradient(self._forward)(*tf.nest.flatten(self.structures))
-        pack = tf.nest.pack_sequence_as
-        return (pack(self.structures[0], flat[:self.sizes[0]]),
-                pack(self.outputs_like, flat[self.sizes[0]:]))
-
-    def _piece(self, state, inputs, constants, known=None):
-        """U steps: flat lists in; the state, the stacked outputs and the products out, flat."""
-        state, inputs, constants = map(tf.nest.pack_sequence_as, self.structures,
-                                       (state, inputs, constants))
+    def piece(state, inputs, constants, known=None):
+        """The state after U steps, their outputs, and the products that they made."""
         made = []
-        around = _PRODUCTS.set((made, known))
+        token = _PRODUCTS.set((made, known))
         try:
-            state, outputs = _unrolled(self.step, state, inputs, constants)
+            return *_unrolled(step, state, inputs, constants), made
         finally:
-            _PRODUCTS.reset(around)
-        self.outputs_like = outputs
-        return tf.nest.flatten(state), tf.nest.flatten(outputs), made
+            _PRODUCTS.reset(token)
 
-    def _forward(self, *arguments):
-        """All pieces: [*last state, *outputs], and the function of their gradients."""
-        a, b = self.sizes[0], self.sizes[0] + self.sizes[1]
-        state, inputs, constants = (list(part) for part in (
-            arguments[:a], arguments[a:b], arguments[b:]))
-        inputs = [self._cut(x) for x in inputs]  # [P, U, ...]
-        # traced once, apart, for shapes alone
-        _, *shapes = tf.function(self._piece, autograph=False).get_concrete_function(
-            state, [x[0] for x in inputs], constants).structured_outputs
-
-        def body(p, state, *arrays):
-            start = state
-            state, outputs, products = self._piece(start, [x[p] for x in inputs], constants)
-            return p + 1, state, *([array.write(p, x) for array, x in zip(*pair)]
-                                   for pair in zip(arrays, (start, outputs, products)))
-
-        _, end, starts, outputs, products = tf.while_loop(
-            lambda p, *_: p < self.pieces, body,
-            (0, state, *map(self._arrays, (state, *shapes))),
-            maximum_iterations=self.pieces)
-
-        def gradient(*upstream, variables=()):
-            return self._backward(starts, products, inputs, constants, list(upstream),
-                                  list(variables))
-
-        return [*end, *map(self._join, outputs)], gradient
-
-    def _backward(self, starts, products, inputs, constants, upstream, variables):
-        """The gradients by the arguments of `_forward`, and by the variables that it read."""
-        state_up = upstream[:self.sizes[0]]
-        output_up = [self._cut(x) for x in upstream[self.sizes[0]:]]  # [P, U, ...]
-
-        def body(p, state_up, input_ups, sums):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                start = [array.read(p) for array in starts]
-                now = [x[p] for x in inputs]  # [U, ...]
-                tape.watch((start, now, constants, variables))
-                known = [array.read(p) for array in products]
-                end, outputs, _ = self._piece(start, now, constants, known)
-            start_up, now_up, *more = tape.gradient(
-                (end, outputs), (start, now, constants, variables),
-                output_gradients=(state_up, [x[p] for x in output_up]),
-                unconnected_gradients="zero")
-            return (p - 1, start_up, [array.write(p, x) for array, x in zip(input_ups, now_up)],
-                    [a + b for a, b in zip(sums, tf.nest.flatten(more))])
-
-        _, state_up, input_ups, sums = tf.while_loop(
-            lambda p, *_: p >= 0, body,
-            (self.pieces - 1, state_up, self._arrays([x[0] for x in inputs]),
-             [tf.zeros_like(x) for x in constants + variables]),
-            maximum_iterations=self.pieces)
-        count = len(constants)
-        arguments_up = [*state_up, *map(self._join, input_ups), *sums[:count]]
-        return (arguments_up, sums[count:]) if variables else arguments_up
-
-    def _cut(self, x):
-        """[T, ...] to [P, U, ...]; the batch may be of unknown size."""
-        shape = tf.concat([[self.pieces, self.unroll], tf.shape(x)[1:]], axis=0)
+    def cut(x):
+        shape = tf.concat([[pieces, unroll], tf.shape(x)[1:]], axis=0)  # N may be unknown
         return tf.reshape(x, shape)  # [P, U, ...]
 
-    def _arrays(self, tensors):
-        """A TensorArray of P elements for each of the tensors."""
-        return [tf.TensorArray(x.dtype, self.pieces, element_shape=x.shape,
-                               clear_after_read=False) for x in tensors]
+    def array_of(x):
+        return tf.TensorArray(x.dtype, pieces, element_shape=x.shape, clear_after_read=False)
 
-    def _join(self, array):
-        """A TensorArray of pieces to [T, ...]."""
+    def join(array):
         x = array.concat()  # [T, ...]
-        return tf.ensure_shape(x, [self.pieces * self.unroll, *x.shape[1:]])
+        return tf.ensure_shape(x, [length, *x.shape[1:]])  # [T, ...]
+
+    @tf.custom_gradient
+    def run(state, inputs, constants):
+        inputs = _each(cut, inputs)  # [P, U, ...]
+        # traced once, apart, for shapes alone
+        _, *shapes = tf.function(piece, autograph=False).get_concrete_function(
+            state, _at(0, inputs), constants).structured_outputs
+
+        def forward(p, start, arrays):
+            end, outputs, products = piece(start, _at(p, inputs), constants)
+            return p + 1, end, _write(p, arrays, (start, outputs, products))
+
+        _, end, (starts, outputs, products) = tf.while_loop(
+            lambda p, *_: p < pieces, forward, (0, state, _each(array_of, (state, *shapes))),
+            maximum_iterations=pieces)
+
+        def gradient(*upstream, variables=()):
+            end_up, output_ups = tf.nest.pack_sequence_as((end, outputs), upstream)
+            output_ups = _each(cut, output_ups)  # [P, U, ...]
+
+            def backward(p, end_up, input_ups, sums):
+                start, known = _each(lambda array: array.read(p), (starts, products))
+                given = start, _at(p, inputs), constants, list(variables)
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(given)
+                    results = piece(*given[:3], known)[:2]
+                start_up, input_up, *more = tape.gradient(
+                    results, given, output_gradients=(end_up, _at(p, output_ups)),
+                    unconnected_gradients="zero")
+                return p - 1, start_up, _write(p, input_ups, input_up), _each(tf.add, sums, more)
+
+            _, state_up, input_ups, (constants_up, variables_up) = tf.while_loop(
+                lambda p, *_: p >= 0, backward,
+                (pieces - 1, end_up, _each(array_of, _at(0, inputs)),
+                 _each(tf.zeros_like, [constants, list(variables)])),
+                maximum_iterations=pieces)
+            given_up = state_up, _each(join, input_ups), constants_up
+            return (given_up, variables_up) if variables else given_up
+
+        return (end, _each(join, outputs)), gradient
+
+    return run(state, inputs, constants)
