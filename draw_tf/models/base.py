@@ -1,4 +1,4 @@
-"""What the models have in common: their input, their loss, and training by Keras's `fit`.
+"""What the models have in common: their passes, their loss, and training by Keras's `fit`.
 
 Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
 """
@@ -9,47 +9,48 @@ import keras
 import tensorflow as tf
 
 from draw_tf.models import losses
+from draw_tf.models.recurrence import auto_unroll
+from draw_tf.models.steps import DRAWOutput, Generation, Trace, all_steps
 
 
 class ImageModel(keras.Model):
     """A model of images that minimises a bound on -log p(images).
 
-    A subclass has `call(images, noise=None)`, which returns `steps.DRAWOutput`, and `trace`,
-    `generate`, `latents` and `one_step`.
+    A subclass has `Config`, the class of its settings; `one_step`; `_infer(num, images, noise,
+    keep)`, which returns the logits and what the function `keep` takes of each step's Trace,
+    stacked; and `_generate(num, noise)`, which returns the stacked Generation.
 
     Args:
-      config: settings with `image_shape`, `glimpses` (T), `latent_size` (Z) and `likelihood`.
+      config: the model's settings.
+      unroll: steps unrolled in a compiled program, the rest being a loop over such pieces (see
+        `draw_tf.models.recurrence`); 0 chooses by `auto_unroll`. It changes speed and memory only.
       **kwargs: of keras.Model, such as dtype="float64".
     """
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config, unroll: int = 0, **kwargs):
         super().__init__(**kwargs)
         if self.compute_dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype_policy.name}: "
                              "with 16 bits the filters and the loss lose too many digits")
         self.config = config
+        self.unroll = unroll or auto_unroll(config.glimpses)
         self.trackers = [keras.metrics.Mean(name=name) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
 
     def get_config(self) -> dict:
         """What `from_config` makes the same model of, without its weights."""
-        return {"config": dataclasses.asdict(self.config), "name": self.name,
-                "dtype": self.dtype_policy.name}
+        return {"config": dataclasses.asdict(self.config), "unroll": self.unroll,
+                "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config: dict) -> "ImageModel":
         """A new model from what `get_config` returned."""
-        return cls(cls.Config(**config["config"]),
-                   **{name: value for name, value in config.items() if name != "config"})
+        return cls(**{**config, "config": cls.Config(**config["config"])})
 
     # ------------------------------------------------------------ input
 
     def check_images(self, images) -> tf.Tensor:
-        """Images in the model's number type, [N, H, W, C].
-
-        Raises:
-          ValueError: they are of another shape, or integers.
-        """
+        """Images [N, H, W, C] in the model's number type; raises ValueError for other shapes."""
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
@@ -59,15 +60,12 @@ class ImageModel(keras.Model):
         return tf.cast(images, self.compute_dtype)  # [N, H, W, C]
 
     def check_noise(self, noise, num, seed=None) -> tf.Tensor:
-        """Noise in the model's number type, [T, N, Z].
+        """Noise [T, N, Z] in the model's number type; raises ValueError for other shapes.
 
         Args:
           noise: standard normal, [T, N, Z]; drawn where None.
-          num: N, a whole number, or None where it is not known in a graph.
+          num: N, a whole number or a tensor.
           seed: a whole number that noise is drawn from; random where None.
-
-        Raises:
-          ValueError: noise is of another shape.
         """
         shape = (self.config.glimpses, num, self.config.latent_size)
         if noise is None:
@@ -80,15 +78,64 @@ class ImageModel(keras.Model):
             raise ValueError(f"noise must be {known}, got {tuple(noise.shape)}")
         return tf.ensure_shape(noise, known)  # [T, N, Z]
 
+    # ------------------------------------------------------------ all steps
+
+    def _checked_infer(self, images, noise, keep):
+        """The images and the noise as used, and what `_infer` returns."""
+        images = self.check_images(images)  # [N, H, W, C]
+        num = images.shape[0] or tf.shape(images)[0]
+        noise = self.check_noise(noise, num)  # [T, N, Z]
+        if self.config.shared_noise:
+            noise = tf.repeat(noise[:1], self.config.glimpses, axis=0)  # [T, N, Z]
+        return images, noise, *self._infer(num, images, noise, keep)
+
+    def call(self, images, noise=None) -> DRAWOutput:
+        """Encodes and redraws images.
+
+        Args:
+          images: [N, H, W, C] in [0, 1].
+          noise: standard normal, [T, N, Z]; drawn where None.
+
+        Returns:
+          DRAWOutput: logits [N, H, W, C] and kl_nats [T, N].
+
+        Raises:
+          ValueError: images or noise are of another shape.
+        """
+        *_, logits, kl_nats = self._checked_infer(images, noise, lambda step: step.kl_nats)
+        return DRAWOutput(logits, kl_nats)
+
+    def trace(self, images, noise=None) -> Trace:
+        """The pass of `call`, every step of it kept; arguments and errors are the same.
+
+        `draw_tf.models.attention.window_box` turns its windows into rectangles.
+        """
+        return all_steps(self._checked_infer(images, noise, lambda step: step)[-1])
+
+    def generate(self, num, noise=None, seed=None) -> Generation:
+        """Draws new images from the prior (paper eq. 13-15).
+
+        Args:
+          num: N.
+          noise: the latent variables themselves, standard normal [T, N, Z]; drawn where None.
+          seed: a whole number that the noise is drawn from; random where None.
+
+        Returns:
+          Generation: canvases [T, N, H, W, C] in logits, write windows, and the decoder's states.
+
+        Raises:
+          ValueError: num is under 1, or noise of another shape.
+        """
+        if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
+            raise ValueError(f"num must be at least 1, got {num}")
+        return all_steps(self._generate(num, self.check_noise(noise, num, seed)))
+
     # ------------------------------------------------------------ the loss
 
     def bound(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor]:
-        """The two terms of the bound on -log p(images), to be minimised.
+        """The terms of the bound on -log p(images) in nats: recon_nats [N] and kl_nats [T, N].
 
-        Args and errors are those of `call`.
-
-        Returns:
-          recon_nats [N] and kl_nats [T, N], nats per image.
+        Arguments and errors are those of `call`.
         """
         output = self(images, noise)
         images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
@@ -96,25 +143,19 @@ class ImageModel(keras.Model):
         return recon_nats, output.kl_nats
 
     def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
-        """The terms of `bound`, and the gradients of its mean over the batch.
-
-        Returns:
-          recon_nats [N], kl_nats [T, N], and a gradient for each trainable variable.
-        """
+        """The terms of `bound`, and the gradients of its mean by the trainable variables."""
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
         return recon_nats, kl_nats, tape.gradient(loss, self.trainable_variables)
 
     def log_weights(self, images, noise=None) -> tf.Tensor:
-        """log p(images, z) - log q(z | images) of one sample of z, for importance weighting.
+        """log p(images, z) - log q(z | images) [N] of one sample of z, for importance weighting.
 
-        Args and errors are those of `call`.
-
-        Returns:
-          [N], nats per image.
+        Arguments and errors are those of `call`.
         """
-        images, noise, z, logsigma, logits = self.latents(images, noise)
+        images, noise, logits, (z, logsigma) = self._checked_infer(
+            images, noise, lambda step: (step.z, step.logsigma))
         ratios = losses.log_prior_ratio(z, noise, logsigma)  # [T, N]
         return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
             images, logits, self.config.likelihood)  # [N]
@@ -158,23 +199,20 @@ class ImageModel(keras.Model):
 
     def train_step(self, data) -> dict:
         """A step of Keras's `fit`."""
-        images = self._images(data)  # [N, H, W, C]
-        recon_nats, kl_nats, gradients = self.bound_and_gradients(images)
+        recon_nats, kl_nats, gradients = self.bound_and_gradients(self._images(data))
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._track(recon_nats, kl_nats)
 
     def test_step(self, data) -> dict:
         """A step of Keras's `evaluate`."""
-        images = self._images(data)  # [N, H, W, C]
-        return self._track(*self.bound(images))
+        return self._track(*self.bound(self._images(data)))
 
     def _track(self, recon_nats, kl_nats):
         kl_nats = tf.reduce_sum(kl_nats, axis=0)  # [N]
         for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats)):
             tracker.update_state(nats)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        return self.get_metrics_result()
 
     def predict_step(self, data) -> tf.Tensor:
         """Keras's `predict`: the images redrawn, probabilities [N, H, W, C]."""
-        images = self._images(data)  # [N, H, W, C]
-        return tf.sigmoid(self(images).logits)  # [N, H, W, C]
+        return tf.sigmoid(self(self._images(data)).logits)  # [N, H, W, C]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from draw_tf.models.draw import DRAW
 from draw_tf.models.recurrence import scan
-from draw_tf.models.steps import Trace
+from draw_tf.models.steps import Trace, all_steps
 
 SIDES = ("left", "right", "top", "bottom")
 
@@ -52,6 +52,5 @@ def complete(model: DRAW, images, known, noise=None) -> Trace:
         x = seen + (1 - known) * tf.sigmoid(state.canvas)  # [N, H, W, C]
         return model.infer_step(state, noise, x)
 
-    _, steps = scan(step, model.initial_state(images.shape[0]), noise, (seen, known), model.unroll)
-    trace = Trace(*steps[0], *steps[1])
-    return trace._replace(read=trace.read or None, write=trace.write or None)
+    state = model.initial_state(images.shape[0])
+    return all_steps(scan(step, state, noise, (seen, known), model.unroll)[1])

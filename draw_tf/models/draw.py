@@ -1,8 +1,10 @@
 """DRAW: the article's model, its methods under the article's names and in its argument order.
 
-Letters in shapes: T glimpses, N images, H height, W width, C channels, D hidden size, Z latent
-size, n side of an attention grid. Images lie in [0, 1]; a canvas holds logits.
+Letters in shapes: T steps, N images, H height, W width, C channels, D hidden size, Z latent size,
+R numbers read, n side of an attention grid. Images lie in [0, 1]; a canvas holds logits.
 """
+
+import math
 
 import keras
 import tensorflow as tf
@@ -11,8 +13,8 @@ from draw_tf.config import DRAWConfig
 from draw_tf.models import attention, losses
 from draw_tf.models.base import ImageModel
 from draw_tf.models.layers import LSTMCell, dense, flat, heads
-from draw_tf.models.recurrence import auto_unroll, scan
-from draw_tf.models.steps import DRAWOutput, Generation, Glimpse, State, Stroke, Trace
+from draw_tf.models.recurrence import scan
+from draw_tf.models.steps import Generation, State, Trace
 
 # the first state, which the paper's equations learn
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
@@ -22,44 +24,46 @@ FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 class DRAW(ImageModel):
     """Deep Recurrent Attentive Writer (Gregor et al. 2015, arXiv 1502.04623).
 
-    Args:
-      config: a DRAWConfig.
-      unroll: steps unrolled in a compiled program, the rest being a loop over such pieces (see
-        `draw_tf.models.recurrence`); 0 chooses by `auto_unroll`. It changes speed and memory only.
-      **kwargs: of keras.Model, such as dtype="float64".
+    Its arguments are those of `ImageModel`.
     """
 
     Config = DRAWConfig
 
     def __init__(self, config: DRAWConfig = DRAWConfig(), unroll: int = 0, **kwargs):
-        super().__init__(config, **kwargs)
-        self.unroll = unroll or auto_unroll(config.glimpses)
-        height, width, channels = config.image_shape
-        pixels = height * width * channels
-        read = 2 * channels * config.read_size**2 if config.read_attention else 2 * pixels
-        patch = channels * config.write_size**2 if config.write_attention else pixels
-
-        hidden, dtype = config.hidden_size, self.dtype_policy
+        super().__init__(config, unroll, **kwargs)
+        sizes, dtype = self.layer_sizes(config), self.dtype_policy
         # built at once, so that a new model has its weights before its first call
-        self.lstm_enc = LSTMCell(read + hidden, hidden, "encoder", dtype)
-        self.lstm_dec = LSTMCell(config.latent_size, hidden, "decoder", dtype)
-        self.mu_layer = dense(hidden, config.latent_size, "mu", dtype)
-        self.logsigma_layer = dense(hidden, config.latent_size, "sigma", dtype)
-        self.patch_layer = dense(hidden, patch, "writeW", dtype)
+        self.lstm_enc = LSTMCell(*sizes["encoder"], "encoder", dtype)
+        self.lstm_dec = LSTMCell(*sizes["decoder"], "decoder", dtype)
+        self.mu_layer = dense(*sizes["mu"], "mu", dtype)
+        self.logsigma_layer = dense(*sizes["sigma"], "sigma", dtype)
+        self.patch_layer = dense(*sizes["writeW"], "writeW", dtype)
         if config.read_attention:
-            self.read_window = dense(hidden, 5, "read", dtype)
+            self.read_window = dense(*sizes["read"], "read", dtype)
         if config.write_attention:
-            self.write_window = dense(hidden, 5, "write", dtype)
+            self.write_window = dense(*sizes["write"], "write", dtype)
         if config.equations == "paper":
-            for name in FIRST:
-                shape = config.image_shape if name == "canvas" else (hidden,)
+            for name, shape in self.first_shapes(config).items():
                 setattr(self, f"first_{name}", self.add_weight(
                     shape=shape, name=name, initializer="zeros"))  # [D], or [H, W, C]
         self.built = True
 
-    def get_config(self) -> dict:
-        """What `from_config` makes the same model of, without its weights."""
-        return {**super().get_config(), "unroll": self.unroll}
+    @staticmethod
+    def layer_sizes(config: DRAWConfig) -> dict[str, tuple[int, int]]:
+        """Inputs and units of each layer by its name; "encoder" and "decoder" are LSTM cells."""
+        pixels, channels = math.prod(config.image_shape), config.image_shape[-1]
+        hidden, latent = config.hidden_size, config.latent_size
+        read = channels * config.read_size**2 if config.read_attention else pixels
+        patch = channels * config.write_size**2 if config.write_attention else pixels
+        return {"encoder": (2 * read + hidden, hidden), "decoder": (latent, hidden),
+                "mu": (hidden, latent), "sigma": (hidden, latent), "writeW": (hidden, patch),
+                **({"read": (hidden, 5)} if config.read_attention else {}),
+                **({"write": (hidden, 5)} if config.write_attention else {})}
+
+    @staticmethod
+    def first_shapes(config: DRAWConfig) -> dict[str, tuple[int, ...]]:
+        """The shape of each part of one image's first state, by its name in FIRST."""
+        return dict(zip(FIRST, [(config.hidden_size,)] * 4 + [config.image_shape]))
 
     # ------------------------------------------------------------ the article's methods
 
@@ -84,12 +88,7 @@ class DRAW(ImageModel):
     def decode_layer(self, prev_state, latent):
         """From z to what to draw (article "Sampling z and decode", paper eq. 7).
 
-        Args:
-          prev_state: h and c of the decoder, [N, D] each.
-          latent: [N, Z].
-
-        Returns:
-          h of the decoder [N, D], and the next state.
+        From h and c of the decoder, [N, D] each, and z [N, Z] to the next h and the next state.
         """
         return self.lstm_dec(latent, prev_state)  # [N, D] and [N, D] twice
 
@@ -110,41 +109,23 @@ class DRAW(ImageModel):
         return window.Fx, window.Fy, window.gamma
 
     def filterbank(self, gx, gy, sigma2, delta, size=None):
-        """The Gaussian filters of a window; see `attention.filterbank`.
-
-        Args:
-          gx, gy, sigma2, delta: [N, 1] each.
-          size: n, side of the grid; the read grid's where None.
-
-        Returns:
-          Fx [N, n, W] and Fy [N, n, H].
-        """
+        """`attention.filterbank` for this model's images; `size` is the read grid's where None."""
         return attention.filterbank(gx, gy, sigma2, delta, *self.config.image_shape[:2],
                                     size or self.config.read_size, self.config.equations)
 
     def read_attention(self, x, x_hat, h_dec_prev):
-        """Two glimpses through one window (article `read_attention`, paper eq. 27).
+        """Two glimpses [N, 2 n n C] through one window (article `read_attention`, paper eq. 27).
 
-        Args:
-          x, x_hat: image and residual image, [N, H, W, C] each.
-          h_dec_prev: [N, D].
-
-        Returns:
-          [N, 2 n n C].
+        Image and residual image are [N, H, W, C], `h_dec_prev` is [N, D].
         """
-        return _glimpses(x, x_hat, self._window("read", h_dec_prev))  # [N, 2 n n C]
+        return _read(x, x_hat, self._window("read", h_dec_prev))  # [N, 2 n n C]
 
     def write_attention(self, hidden_layer):
         """One stroke through a window (article `write_attention`, paper eq. 28-29).
 
-        Args:
-          hidden_layer: h of the decoder, [N, D].
-
-        Returns:
-          [N, H, W, C], to be added to the canvas.
+        From h of the decoder [N, D] to what is added to the canvas, [N, H, W, C].
         """
-        Fx, Fy, gamma = self.attn_window("write", hidden_layer)  # [N, n, W], [N, n, H], [N, 1]
-        return attention.write(self._patch(hidden_layer), Fx, Fy, gamma)  # [N, H, W, C]
+        return _write(self._patch(hidden_layer), self._window("write", hidden_layer))
 
     def _window(self, scope, h_dec):
         """The whole `attention.Window` that `attn_window` returns a part of."""
@@ -170,61 +151,48 @@ class DRAW(ImageModel):
 
     def initial_state(self, num) -> State:
         """The state before the first step: zeros, or learned under the paper's equations."""
-        shapes = [[self.config.hidden_size]] * 4 + [self.config.image_shape]
         with tf.name_scope("initial_state"):
             h_enc, c_enc, h_dec, c_dec, canvas = (
                 tf.zeros([num, *shape], self.compute_dtype) if self.config.equations == "article"
                 else tf.repeat(getattr(self, f"first_{name}")[tf.newaxis], num, axis=0)
-                for name, shape in zip(FIRST, shapes))  # [N, D] four times, [N, H, W, C]
-        return State([h_enc, c_enc], [h_dec, c_dec], canvas)
+                for name, shape in self.first_shapes(self.config).items())
+        return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] four times, [N, H, W, C]
 
-    def infer_step(self, state, noise, x):
-        """One step of the pass: read, encode, sample, draw.
+    def infer_step(self, state, noise, x) -> tuple[State, Trace]:
+        """One step of the pass, with noise [N, Z] and images [N, H, W, C]: read, encode, draw.
 
-        Args:
-          state: State.
-          noise: [N, Z].
-          x: images [N, H, W, C].
-
-        Returns:
-          The next State, and what happened: Glimpse and Stroke.
+        In the Trace, as in the Generation of `draw_step`, a window that the model lacks is ().
         """
         h_dec_prev = state.decoder[0]  # [N, D]
         with tf.name_scope("read"):
             x_hat = x - tf.sigmoid(state.canvas)  # [N, H, W, C]
             window = self._window("read", h_dec_prev) if self.config.read_attention else ()
-            r = _glimpses(x, x_hat, window) if window else flat(x, x_hat)  # [N, R]
+            r = _read(x, x_hat, window)  # [N, R]
         with tf.name_scope("encode"):
             mu, logsigma, sigma, encoder = self.encode(
                 state.encoder, [r, h_dec_prev])  # [N, Z] three times
         with tf.name_scope("sample"):
             z = self.sample(mu, sigma, noise)  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
-        glimpse = Glimpse(r, window, *encoder, mu, logsigma, sigma, z, kl_nats)
-        decoder, stroke = self.draw_step(state.decoder, state.canvas, z)
-        return State(encoder, decoder, stroke.canvases), (glimpse, stroke)
+        drawn = self.draw_step(state.decoder, state.canvas, z)
+        trace = Trace(mu=mu, logsigma=logsigma, z=z, kl_nats=kl_nats, sigma=sigma, r=r, read=window,
+                      h_enc=encoder[0], c_enc=encoder[1], **drawn._asdict())
+        return State(encoder, [drawn.h_dec, drawn.c_dec], drawn.canvases), trace
 
-    def draw_step(self, decoder, canvas, z):
+    def draw_step(self, decoder, canvas, z) -> Generation:
         """The second half of a step, and all of one when drawing from the prior.
 
-        Args:
-          decoder: h and c of the decoder, [N, D] each.
-          canvas: [N, H, W, C].
-          z: [N, Z].
-
-        Returns:
-          The decoder's next state, and the Stroke.
+        `decoder` is h and c of the decoder, [N, D] each; the canvas is [N, H, W, C], z is [N, Z].
         """
         with tf.name_scope("decode"):
-            h_dec, decoder = self.decode_layer(decoder, z)  # [N, D]
+            h_dec, (_, c_dec) = self.decode_layer(decoder, z)  # [N, D] each
         with tf.name_scope("write"):
             w = self._patch(h_dec)  # [N, n, n, C], or [N, H, W, C]
             window = self._window("write", h_dec) if self.config.write_attention else ()
-            stroke = (attention.write(w, window.Fx, window.Fy, window.gamma) if window
-                      else w)  # [N, H, W, C]
+            stroke = _write(w, window)  # [N, H, W, C]
         with tf.name_scope("canvas"):
             canvas = canvas + stroke  # [N, H, W, C]
-        return decoder, Stroke(*decoder, w, window, canvas)
+        return Generation(canvas, w, window, h_dec, c_dec)
 
     def one_step(self, images, noise):
         """`infer_step` from the first state, for TensorBoard's graph."""
@@ -232,89 +200,31 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ all steps
 
-    def call(self, images, noise=None) -> DRAWOutput:
-        """Encodes and redraws images.
+    def _infer(self, num, images, noise, keep):
+        def step(state, noise, images):
+            state, trace = self.infer_step(state, noise, images)
+            return state, keep(trace)
 
-        Args:
-          images: [N, H, W, C] in [0, 1].
-          noise: standard normal, [T, N, Z]; drawn where None.
+        state, kept = scan(step, self.initial_state(num), noise, images, self.unroll)
+        return state.canvas, kept
 
-        Returns:
-          DRAWOutput: logits [N, H, W, C] and kl_nats [T, N].
-
-        Raises:
-          ValueError: images or noise are of another shape.
-        """
-        _, _, state, kl_nats = self._infer(images, noise, lambda glimpse, stroke: glimpse.kl_nats)
-        return DRAWOutput(state.canvas, kl_nats)
-
-    def trace(self, images, noise=None) -> Trace:
-        """The pass of `call`, every step of it kept.
-
-        Args and errors are those of `call`. `window_box` in `draw_tf.models.attention` turns
-        the windows of a trace into rectangles.
-        """
-        _, _, _, steps = self._infer(images, noise, lambda glimpse, stroke: (glimpse, stroke))
-        trace = Trace(*steps[0], *steps[1])
-        return trace._replace(read=trace.read or None, write=trace.write or None)
-
-    def latents(self, images, noise=None):
-        """What `log_weights` is made of: images, noise, z, logsigma, and the last canvas."""
-        images, noise, state, latents = self._infer(
-            images, noise, lambda glimpse, stroke: (glimpse.z, glimpse.logsigma))  # [T, N, Z]
-        return images, noise, *latents, state.canvas
-
-    def generate(self, num, noise=None, seed=None) -> Generation:
-        """Draws new images from the prior (paper eq. 13-15).
-
-        Args:
-          num: N.
-          noise: the latent variables themselves, standard normal [T, N, Z]; drawn where None.
-          seed: a whole number that the noise is drawn from; random where None.
-
-        Returns:
-          Generation: canvases [T, N, H, W, C] in logits, write windows, and the decoder's states.
-
-        Raises:
-          ValueError: num is under 1, or noise of another shape.
-        """
-        if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
-            raise ValueError(f"num must be at least 1, got {num}")
-        noise = self.check_noise(noise, num, seed)  # [T, N, Z]
-        state = self.initial_state(num)
-
+    def _generate(self, num, noise):
         def step(state, z, _):
-            decoder, stroke = self.draw_step(*state, z)
-            return (decoder, stroke.canvases), stroke
+            drawn = self.draw_step(*state, z)
+            return ([drawn.h_dec, drawn.c_dec], drawn.canvases), drawn
 
-        _, strokes = scan(step, (state.decoder, state.canvas), noise, (), self.unroll)
-        return Generation(*strokes)._replace(write=strokes.write or None)
-
-    def _infer(self, images, noise, keep):
-        """Runs all steps.
-
-        Args:
-          images, noise: as for `call`.
-          keep: a function of a step's Glimpse and Stroke; what it returns is stacked over steps.
-
-        Returns:
-          The images and the noise as used, the last State, and what was kept.
-        """
-        images = self.check_images(images)  # [N, H, W, C]
-        num = images.shape[0] or tf.shape(images)[0]
-        noise = self.check_noise(noise, num)  # [T, N, Z]
-        if self.config.shared_noise:
-            noise = tf.repeat(noise[:1], self.config.glimpses, axis=0)  # [T, N, Z]
-
-        def step(state, noise, x):
-            state, (glimpse, stroke) = self.infer_step(state, noise, x)
-            return state, keep(glimpse, stroke)
-
-        return images, noise, *scan(step, self.initial_state(num), noise, images, self.unroll)
+        first = self.initial_state(num)
+        return scan(step, (first.decoder, first.canvas), noise, (), self.unroll)[1]
 
 
-def _glimpses(x, x_hat, window):
-    """What a window shows of image and residual image, [N, 2 n n C]."""
-    return flat(*(attention.read(image, window.Fx, window.Fy, window.gamma)
-                   for image in (x, x_hat)))  # [N, 2 n n C]
+def _read(x, x_hat, window):
+    """Image and residual image, flat and joined, as a window shows them; whole without one."""
+    if window:
+        x, x_hat = (attention.read(image, window.Fx, window.Fy, window.gamma)
+                    for image in (x, x_hat))  # [N, n, n, C] each
+    return flat(x, x_hat)  # [N, R]
 
+
+def _write(w, window):
+    """The stroke [N, H, W, C] that a patch makes: itself, where there is no window."""
+    return attention.write(w, window.Fx, window.Fy, window.gamma) if window else w

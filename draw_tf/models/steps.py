@@ -1,10 +1,11 @@
 """What the model hands from step to step, and what it keeps of them.
 
 Letters in shapes: T glimpses, N images, H height, W width, C channels, D hidden size, Z latent
-size, n side of an attention grid. A canvas holds logits.
+size, n side of an attention grid. A canvas holds logits. Of all steps, each field of a Generation
+or Trace has a leading axis of T. A VAE makes one step, and has only the fields without a default.
 """
 
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -19,57 +20,33 @@ class State(NamedTuple):
     canvas: tf.Tensor  # [N, H, W, C], logits
 
 
-class Stroke(NamedTuple):
-    """The second half of a step: what was written, and how."""
-
-    h_dec: tf.Tensor  # [N, D]
-    c_dec: tf.Tensor  # [N, D]
-    w: tf.Tensor  # [N, n, n, C], the patch; [N, H, W, C] without write attention
-    write: Any  # Window, or () without write attention
-    canvases: tf.Tensor  # [N, H, W, C], logits after the stroke
-
-
-class Glimpse(NamedTuple):
-    """The first half of a step: what was read, and the latent variables made of it."""
-
-    r: tf.Tensor  # [N, 2 n n C], or [N, 2 H W C] without read attention
-    read: Any  # Window, or () without read attention
-    h_enc: tf.Tensor  # [N, D]
-    c_enc: tf.Tensor  # [N, D]
-    mu: tf.Tensor  # [N, Z]
-    logsigma: tf.Tensor  # [N, Z]
-    sigma: tf.Tensor  # [N, Z]
-    z: tf.Tensor  # [N, Z]
-    kl_nats: tf.Tensor  # [N]
-
-
 class Generation(NamedTuple):
-    """Every step of drawing from the prior; each field as in Stroke with a leading axis of T."""
+    """The second half of a step, and all of one when drawing from the prior: what is written."""
 
-    h_dec: tf.Tensor
-    c_dec: tf.Tensor
-    w: tf.Tensor
-    write: Optional[Window]
-    canvases: tf.Tensor  # [T, N, H, W, C]
+    canvases: tf.Tensor  # [N, H, W, C], logits after the step
+    w: tf.Tensor | None = None  # [N, n, n, C], the patch; [N, H, W, C] without write attention
+    write: Window | None = None  # None without write attention
+    h_dec: tf.Tensor | None = None  # [N, D]
+    c_dec: tf.Tensor | None = None  # [N, D]
 
 
 class Trace(NamedTuple):
-    """Every step of a pass; each field as in Glimpse and Stroke with a leading axis of T."""
+    """A step of a pass: the latent variables, what they were made of, and what is written."""
 
-    r: tf.Tensor
-    read: Optional[Window]
-    h_enc: tf.Tensor
-    c_enc: tf.Tensor
-    mu: tf.Tensor
-    logsigma: tf.Tensor
-    sigma: tf.Tensor
-    z: tf.Tensor
-    kl_nats: tf.Tensor  # [T, N]
-    h_dec: tf.Tensor
-    c_dec: tf.Tensor
-    w: tf.Tensor
-    write: Optional[Window]
-    canvases: tf.Tensor  # [T, N, H, W, C]
+    canvases: tf.Tensor  # this and the fields from w to c_dec as in Generation
+    mu: tf.Tensor  # [N, Z]
+    logsigma: tf.Tensor  # [N, Z]
+    z: tf.Tensor  # [N, Z]
+    kl_nats: tf.Tensor  # [N]
+    sigma: tf.Tensor | None = None  # [N, Z]
+    r: tf.Tensor | None = None  # [N, 2 n n C], or [N, 2 H W C] without read attention
+    read: Window | None = None  # None without read attention
+    h_enc: tf.Tensor | None = None  # [N, D]
+    c_enc: tf.Tensor | None = None  # [N, D]
+    w: tf.Tensor | None = None
+    write: Window | None = None
+    h_dec: tf.Tensor | None = None
+    c_dec: tf.Tensor | None = None
 
 
 class DRAWOutput(NamedTuple):
@@ -77,3 +54,12 @@ class DRAWOutput(NamedTuple):
 
     logits: tf.Tensor  # [N, H, W, C]
     kl_nats: tf.Tensor  # [T, N]
+
+
+def all_steps(steps):
+    """A stacked Trace or Generation, with None for (), which a step has for a missing window.
+
+    A step cannot have None there, because `tf.nest` would take it for a tensor to be stacked.
+    """
+    scopes = {"read", "write"}.intersection(steps._fields)
+    return steps._replace(**{scope: getattr(steps, scope) or None for scope in scopes})
