@@ -2,9 +2,10 @@
 
 A window is a grid of n x n Gaussian filters laid over the image (paper section 3.2). It is
 separable, so two banks of n one-dimensional filters describe it: Fx over columns, Fy over rows.
-Letters in shapes: N images, H height, W width, C channels, n side of the grid. Every function
-takes float32 or float64 and keeps it. The matrix products of reading and writing are written as
-multiply and sum: so small, they are faster fused by the compiler than as batched products.
+Letters in shapes: N images, H height, W width, C channels, n side of the grid, which functions take
+as `size`; `equations` are those of the "article" or the "paper". Every function takes float32 or
+float64 and keeps it. The matrix products of reading and writing are written as multiply and sum:
+so small, they are faster fused by the compiler than as batched products.
 """
 
 from typing import NamedTuple
@@ -12,31 +13,22 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# A row of filter weights that sums to less is divided by this instead: its filter lies far off the
-# image, or is so narrow that it falls between two pixels.
+# A row of weights that sums to less, far off the image or between two pixels, is divided by this.
 MINIMUM_SUM = 1e-8
 LARGEST_LOG = 20  # of sigma2 and delta~, either way
 
 
 class Window(NamedTuple):
-    """One attention window per image; in a trace each field has a leading axis of T steps.
+    """One attention window per image; in a trace each field has a leading axis of T steps."""
 
-    gx, gy: centre, column and row, in pixels from the first pixel's centre. [N, 1]
-    delta: distance between neighbouring grid points in pixels. [N, 1]
-    sigma2: width of the filters, as the equations in use read it. [N, 1]
-    gamma: intensity. [N, 1]
-    Fx, Fy: the filters, each row summing to 1. [N, n, W], [N, n, H]
-    params: the five numbers as the dense layer gave them. [N, 5]
-    """
-
-    gx: tf.Tensor
-    gy: tf.Tensor
-    delta: tf.Tensor
-    sigma2: tf.Tensor
-    gamma: tf.Tensor
-    Fx: tf.Tensor
-    Fy: tf.Tensor
-    params: tf.Tensor
+    gx: tf.Tensor  # [N, 1], column of the centre, in pixels from the first pixel's centre
+    gy: tf.Tensor  # [N, 1], its row
+    delta: tf.Tensor  # [N, 1], distance between neighbouring grid points in pixels
+    sigma2: tf.Tensor  # [N, 1], width of the filters, as the equations in use read it
+    gamma: tf.Tensor  # [N, 1], intensity
+    Fx: tf.Tensor  # [N, n, W], the filters, each row summing to 1
+    Fy: tf.Tensor  # [N, n, H]
+    params: tf.Tensor  # [N, 5], the five numbers as the dense layer gave them
 
 
 def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
@@ -47,11 +39,10 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
       params: [N, 5]: g~x, g~y, log sigma2, log delta~, log gamma. At g~ = 0 the window is centred,
         at log delta~ = 0 it spans the longer side of the image.
       height, width: of the image in pixels.
-      size: n, side of the grid.
-      equations: "article" or "paper".
+      size, equations: see above.
 
     Returns:
-      gx, gy, sigma2, delta, gamma: [N, 1] each; gx, gy and delta in pixels.
+      gx, gy, sigma2, delta, gamma: [N, 1] each, as in Window.
     """
     gx_, gy_, log_sigma2, log_delta, log_gamma = tf.split(params, 5, axis=1)  # [N, 1] each
     # so far out that filters no longer change, but their gradients would be 0 times infinity
@@ -69,13 +60,10 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
 
 
 def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
-    """Distance of each grid point from the window's centre, in units of delta (paper eq. 19-20).
+    """Distances [n] of grid points from the window's centre, in units of delta (paper eq. 19-20).
 
     Under "article" the grid sits one delta towards the origin: the listing counts points from 0
     in an equation that counts them from 1.
-
-    Returns:
-      [n].
     """
     middle = (size - 1) / 2 if equations == "paper" else size / 2 + 0.5
     return tf.range(size, dtype=dtype) - middle  # [n]
@@ -98,31 +86,19 @@ def _filters(centre, delta, sigma2, length, size, equations):
 
 def filterbank(gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor, height: int,
                width: int, size: int, equations: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """The two banks of Gaussian filters of a window (the article's `filterbank`, paper eq. 25-26).
+    """The filters Fx [N, n, W] and Fy [N, n, H] of a window (`filterbank`, paper eq. 25-26).
 
-    Args:
-      gx, gy, sigma2, delta: [N, 1] each, as `window_parameters` gives them.
-      height, width: of the image in pixels.
-      size: n, side of the grid.
-      equations: "article" or "paper".
-
-    Returns:
-      Fx [N, n, W] and Fy [N, n, H]. Each row sums to 1, or to less where its weights before
-      summed to under MINIMUM_SUM.
+    Each row sums to 1, or to less where its weights before summed to under MINIMUM_SUM. The
+    arguments are those of `window_parameters` and the first four of its results.
     """
     return (_filters(gx, delta, sigma2, width, size, equations),
             _filters(gy, delta, sigma2, height, size, equations))
 
 
 def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """A glimpse: gamma * Fy image Fx' for each channel (paper eq. 27).
+    """A glimpse [N, n, n, C] of an image [N, H, W, C]: gamma * Fy image Fx' for each channel.
 
-    Args:
-      image: [N, H, W, C].
-      Fx, Fy, gamma: [N, n, W], [N, n, H], [N, 1].
-
-    Returns:
-      [N, n, n, C].
+    Paper eq. 27; the window's parts are as in Window.
     """
     rows = tf.reduce_sum(image[:, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
                          axis=3)  # [N, H, n, C]
@@ -132,14 +108,9 @@ def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf
 
 
 def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """A stroke: 1/gamma * Fy' patch Fx for each channel (paper eq. 29).
+    """A stroke [N, H, W, C] of a patch [N, n, n, C]: 1/gamma * Fy' patch Fx for each channel.
 
-    Args:
-      patch: [N, n, n, C].
-      Fx, Fy, gamma: [N, n, W], [N, n, H], [N, 1].
-
-    Returns:
-      [N, H, W, C], to be added to the canvas.
+    Paper eq. 29; it is to be added to the canvas.
     """
     patch = patch / gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
     rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
@@ -149,12 +120,7 @@ def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> t
 
 
 def window_box(window: Window, size: int, equations: str) -> tuple[np.ndarray, ...]:
-    """The rectangle around a window's grid points, for pictures.
-
-    Args:
-      window: a Window with fields of any leading shape [..., 1].
-      size: n, side of the grid.
-      equations: "article" or "paper".
+    """The rectangle around the grid points of a Window whose fields are of any shape [..., 1].
 
     Returns:
       top, left, bottom, right and sigma, each [...], in pixels: the sides pass through the

@@ -16,13 +16,8 @@ def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
     probabilities of ink. "gaussian" has mean sigmoid(logits) and variance 1: half the squared
     error, as in the article's source for colour, and the constant 0.5 log(2 pi) per number.
 
-    Args:
-      images: [N, H, W, C] in [0, 1].
-      logits: [N, H, W, C], of any size: log sigmoid is never formed, so nothing rounds to log 0.
-      likelihood: "bernoulli" or "gaussian".
-
-    Returns:
-      [N], nats per image.
+    Images in [0, 1] and logits are [N, H, W, C], the result is [N], nats per image. Logits may be
+    of any size: log sigmoid is never formed, so nothing rounds to log 0.
     """
     if likelihood == "gaussian":
         pixels = 0.5 * (tf.square(images - tf.sigmoid(logits)) + math.log(2 * math.pi))
@@ -34,28 +29,15 @@ def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
 def kl_nats(mu: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
     """KL divergence of one step's posterior N(mu, sigma^2) from the prior N(0, 1) (paper eq. 10).
 
-    The listing subtracts T/2 per step where Z/2 is right. The two agree only because its T equals
-    its Z.
-
-    Args:
-      mu, logsigma: [N, Z].
-
-    Returns:
-      [N], nats per image.
+    From [N, Z] each to [N], nats per image. The listing subtracts T/2 per step where Z/2 is right;
+    the two agree only because its T equals its Z.
     """
     terms = tf.square(mu) + tf.exp(2 * logsigma) - 2 * logsigma - 1  # [N, Z]
     return 0.5 * tf.reduce_sum(terms, axis=1)  # [N]
 
 
 def log_prior_ratio(z: tf.Tensor, noise: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
-    """log p(z) - log q(z | image) of samples z = mu + sigma * noise, summed over the last axis.
-
-    Args:
-      z, noise, logsigma: [..., Z].
-
-    Returns:
-      [...], nats per image and step.
-    """
+    """log p(z) - log q(z | image) of samples z = mu + sigma * noise: [..., Z] each to [...]."""
     # the two Gaussians' constants cancel, and (z - mu) / sigma is the noise
     terms = 0.5 * (tf.square(noise) - tf.square(z)) + logsigma  # [..., Z]
     return tf.reduce_sum(terms, axis=-1)  # [...]
@@ -76,15 +58,9 @@ def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
 
 def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
                 weights: tf.Tensor | None = None) -> tf.Tensor:
-    """The mean over a batch, the only place where one is taken.
+    """The means over a batch, [1 + T]: of recon_nats [N], and of each step's kl_nats [T, N].
 
-    Args:
-      recon_nats: [N], nats per image.
-      kl_nats: [T, N], nats per image and step.
-      weights: [N] for a weighted mean, or None.
-
-    Returns:
-      [1 + T]: the mean of recon_nats, and of each step's kl_nats.
+    With weights [N] they are weighted means.
     """
     terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
     if weights is None:
@@ -94,11 +70,7 @@ def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
 
 
 def report(means) -> dict:
-    """`batch_means` as a dictionary of named numbers, in nats per image.
-
-    Returns:
-      bound_nats = recon_nats + kl_nats, the three of them, and kl_step_nats, a list of T.
-    """
+    """`batch_means` by name: recon_nats, kl_nats, their sum bound_nats, and kl_step_nats of T."""
     recon_nats, *kl_step_nats = (float(mean) for mean in means)
     kl_nats = sum(kl_step_nats)
     return {"bound_nats": recon_nats + kl_nats, "recon_nats": recon_nats, "kl_nats": kl_nats,
