@@ -35,14 +35,9 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
                       equations: str) -> tuple[tf.Tensor, ...]:
     """From five free numbers per image to a window (the article's `attn_window`, paper eq. 21-24).
 
-    Args:
-      params: [N, 5]: g~x, g~y, log sigma2, log delta~, log gamma. At g~ = 0 the window is centred,
-        at log delta~ = 0 it spans the longer side of the image.
-      height, width: of the image in pixels.
-      size, equations: see above.
-
-    Returns:
-      gx, gy, sigma2, delta, gamma: [N, 1] each, as in Window.
+    The numbers [N, 5] are g~x, g~y, log sigma2, log delta~ and log gamma. At g~ = 0 the window is
+    centred, at log delta~ = 0 it spans the longer side of the image. Returns gx, gy, sigma2, delta
+    and gamma as in Window, [N, 1] each.
     """
     gx_, gy_, log_sigma2, log_delta, log_gamma = tf.split(params, 5, axis=1)  # [N, 1] each
     # so far out that filters no longer change, but their gradients would be 0 times infinity
@@ -86,20 +81,17 @@ def _filters(centre, delta, sigma2, length, size, equations):
 
 def filterbank(gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor, height: int,
                width: int, size: int, equations: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """The filters Fx [N, n, W] and Fy [N, n, H] of a window (`filterbank`, paper eq. 25-26).
+    """Fx [N, n, W] and Fy [N, n, H] of a window (the article's `filterbank`, paper eq. 25-26).
 
-    Each row sums to 1, or to less where its weights before summed to under MINIMUM_SUM. The
-    arguments are those of `window_parameters` and the first four of its results.
+    Each row sums to 1, or to less where its weights summed to under MINIMUM_SUM. gx, gy, sigma2
+    and delta are as in Window, [N, 1] each.
     """
     return (_filters(gx, delta, sigma2, width, size, equations),
             _filters(gy, delta, sigma2, height, size, equations))
 
 
 def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """A glimpse [N, n, n, C] of an image [N, H, W, C]: gamma * Fy image Fx' for each channel.
-
-    Paper eq. 27; the window's parts are as in Window.
-    """
+    """A glimpse: gamma * Fy image Fx' per channel, [N, H, W, C] to [N, n, n, C] (paper eq. 27)."""
     rows = tf.reduce_sum(image[:, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
                          axis=3)  # [N, H, n, C]
     glimpse = tf.reduce_sum(rows[:, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
@@ -108,10 +100,7 @@ def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf
 
 
 def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """A stroke [N, H, W, C] of a patch [N, n, n, C]: 1/gamma * Fy' patch Fx for each channel.
-
-    Paper eq. 29; it is to be added to the canvas.
-    """
+    """A stroke: 1/gamma * Fy' patch Fx per channel, [N, n, n, C] to [N, H, W, C] (eq. 29)."""
     patch = patch / gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
     rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
                          axis=2)  # [N, n, W, C]
@@ -120,11 +109,10 @@ def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> t
 
 
 def window_box(window: Window, size: int, equations: str) -> tuple[np.ndarray, ...]:
-    """The rectangle around the grid points of a Window whose fields are of any shape [..., 1].
+    """The rectangle through a window's outermost grid points, for pictures.
 
-    Returns:
-      top, left, bottom, right and sigma, each [...], in pixels: the sides pass through the
-      outermost grid points; sigma is the standard deviation of the filters.
+    From fields [..., 1] to top, left, bottom, right and sigma, the standard deviation of the
+    filters: [...] each, in pixels.
     """
     offsets = grid_offsets(size, equations).numpy()  # [n]
     gx, gy, delta, sigma2 = (tf.squeeze(part, -1).numpy() for part in (

@@ -16,9 +16,8 @@ from draw_tf.models.steps import DRAWOutput, Generation, Trace, all_steps
 class ImageModel(keras.Model):
     """A model of images that minimises a bound on -log p(images).
 
-    A subclass has `Config`, the class of its settings; `one_step`; `_infer(num, images, noise,
-    keep)`, which returns the logits and what the function `keep` takes of each step's Trace,
-    stacked; and `_generate(num, noise)`, which returns the stacked Generation.
+    A subclass has `Config`, the class of its settings, `infer_steps`, `draw_steps` and `one_step`,
+    as `DRAW` has them.
 
     Args:
       config: the model's settings.
@@ -47,8 +46,6 @@ class ImageModel(keras.Model):
         """A new model from what `get_config` returned."""
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
-    # ------------------------------------------------------------ input
-
     def check_images(self, images) -> tf.Tensor:
         """Images [N, H, W, C] in the model's number type; raises ValueError for other shapes."""
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
@@ -62,17 +59,15 @@ class ImageModel(keras.Model):
     def check_noise(self, noise, num, seed=None) -> tf.Tensor:
         """Noise [T, N, Z] in the model's number type; raises ValueError for other shapes.
 
-        Args:
-          noise: standard normal, [T, N, Z]; drawn where None.
-          num: N, a whole number or a tensor.
-          seed: a whole number that noise is drawn from; random where None.
+        Where None, it is drawn, standard normal, from `seed`, or at random where that is None too.
+        N is `num`, a whole number or a tensor.
         """
-        shape = (self.config.glimpses, num, self.config.latent_size)
-        if noise is None:
-            # [T, N, Z]
-            noise = (tf.random.normal(shape, dtype=self.compute_dtype) if seed is None else
-                     tf.random.stateless_normal(shape, [seed, 0], dtype=self.compute_dtype))
-        noise = tf.cast(noise, self.compute_dtype)  # [T, N, Z]
+        shape, dtype = (self.config.glimpses, num, self.config.latent_size), self.compute_dtype
+        if noise is None and seed is None:
+            noise = tf.random.normal(shape, dtype=dtype)  # [T, N, Z]
+        elif noise is None:
+            noise = tf.random.stateless_normal(shape, [seed, 0], dtype=dtype)  # [T, N, Z]
+        noise = tf.cast(noise, dtype)  # [T, N, Z]
         known = (shape[0], num if isinstance(num, int) else None, shape[2])
         if not noise.shape.is_compatible_with(known):
             raise ValueError(f"noise must be {known}, got {tuple(noise.shape)}")
@@ -80,29 +75,22 @@ class ImageModel(keras.Model):
 
     # ------------------------------------------------------------ all steps
 
-    def _checked_infer(self, images, noise, keep):
-        """The images and the noise as used, and what `_infer` returns."""
+    def _infer(self, images, noise, keep):
+        """The images and the noise as used, and what `infer_steps` returns."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
         noise = self.check_noise(noise, num)  # [T, N, Z]
         if self.config.shared_noise:
             noise = tf.repeat(noise[:1], self.config.glimpses, axis=0)  # [T, N, Z]
-        return images, noise, *self._infer(num, images, noise, keep)
+        return images, noise, *self.infer_steps(num, images, noise, keep)
 
     def call(self, images, noise=None) -> DRAWOutput:
-        """Encodes and redraws images.
+        """Encodes and redraws images [N, H, W, C] in [0, 1].
 
-        Args:
-          images: [N, H, W, C] in [0, 1].
-          noise: standard normal, [T, N, Z]; drawn where None.
-
-        Returns:
-          DRAWOutput: logits [N, H, W, C] and kl_nats [T, N].
-
-        Raises:
-          ValueError: images or noise are of another shape.
+        Noise is standard normal, [T, N, Z], and drawn where None. Images or noise of another shape
+        raise ValueError.
         """
-        *_, logits, kl_nats = self._checked_infer(images, noise, lambda step: step.kl_nats)
+        *_, logits, kl_nats = self._infer(images, noise, lambda step: step.kl_nats)
         return DRAWOutput(logits, kl_nats)
 
     def trace(self, images, noise=None) -> Trace:
@@ -110,25 +98,18 @@ class ImageModel(keras.Model):
 
         `draw_tf.models.attention.window_box` turns its windows into rectangles.
         """
-        return all_steps(self._checked_infer(images, noise, lambda step: step)[-1])
+        return all_steps(self._infer(images, noise, lambda step: step)[-1])
 
     def generate(self, num, noise=None, seed=None) -> Generation:
-        """Draws new images from the prior (paper eq. 13-15).
+        """Draws `num` new images from the prior, N of them (paper eq. 13-15).
 
-        Args:
-          num: N.
-          noise: the latent variables themselves, standard normal [T, N, Z]; drawn where None.
-          seed: a whole number that the noise is drawn from; random where None.
-
-        Returns:
-          Generation: canvases [T, N, H, W, C] in logits, write windows, and the decoder's states.
-
-        Raises:
-          ValueError: num is under 1, or noise of another shape.
+        The noise is the latent variables themselves, standard normal [T, N, Z]; where None, it is
+        drawn from `seed`, or at random where that is None too. Raises ValueError where num is
+        under 1, or noise of another shape.
         """
         if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
             raise ValueError(f"num must be at least 1, got {num}")
-        return all_steps(self._generate(num, self.check_noise(noise, num, seed)))
+        return all_steps(self.draw_steps(num, self.check_noise(noise, num, seed)))
 
     # ------------------------------------------------------------ the loss
 
@@ -154,8 +135,8 @@ class ImageModel(keras.Model):
 
         Arguments and errors are those of `call`.
         """
-        images, noise, logits, (z, logsigma) = self._checked_infer(
-            images, noise, lambda step: (step.z, step.logsigma))
+        images, noise, logits, (z, logsigma) = self._infer(
+            images, noise, lambda step: (step.z, step.logsigma))  # [T, N, Z] each
         ratios = losses.log_prior_ratio(z, noise, logsigma)  # [T, N]
         return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
             images, logits, self.config.likelihood)  # [N]

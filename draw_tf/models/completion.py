@@ -26,21 +26,14 @@ def complete(model: DRAW, images, known, noise=None) -> Trace:
 
     At each step the encoder sees the images with their unknown part filled in by the canvas so far,
     and the decoder draws on. So z_t comes from Q(z_t | known part, own guess of the rest), and each
-    noise gives another imagination. This is not a sample from p(unknown part | known part): the
-    encoder was trained on whole images, and early guesses are never taken back. Nothing holds the
-    known part of the last canvas to the images either, only the encoder's errors do.
+    noise gives another imagination: the last canvas. This is not a sample from p(unknown part |
+    known part): the encoder was trained on whole images, and early guesses are never taken back.
+    Nothing holds the known part of the last canvas to the images either, only the encoder's errors.
 
     Args:
       model: a DRAW.
-      images: [N, H, W, C] in [0, 1]; what they hold in their unknown part is not looked at.
+      images, noise: as for `DRAW.call`; the unknown part of the images is not looked at.
       known: 1 where a pixel is known and 0 elsewhere, of a shape that broadcasts to the images.
-      noise: standard normal, [T, N, Z]; drawn where None.
-
-    Returns:
-      Trace; its last canvas is the imagination, in logits.
-
-    Raises:
-      ValueError: images or noise are of another shape.
     """
     images = model.check_images(images)  # [N, H, W, C]
     noise = model.check_noise(noise, images.shape[0])  # [T, N, Z]

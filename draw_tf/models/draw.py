@@ -24,7 +24,7 @@ FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 class DRAW(ImageModel):
     """Deep Recurrent Attentive Writer (Gregor et al. 2015, arXiv 1502.04623).
 
-    Its arguments are those of `ImageModel`.
+    Arguments: those of `ImageModel`.
     """
 
     Config = DRAWConfig
@@ -50,19 +50,19 @@ class DRAW(ImageModel):
 
     @staticmethod
     def layer_sizes(config: DRAWConfig) -> dict[str, tuple[int, int]]:
-        """Inputs and units of each layer by its name; "encoder" and "decoder" are LSTM cells."""
+        """Inputs and units of each layer, by name; "encoder" and "decoder" are the LSTM cells."""
         pixels, channels = math.prod(config.image_shape), config.image_shape[-1]
         hidden, latent = config.hidden_size, config.latent_size
         read = channels * config.read_size**2 if config.read_attention else pixels
         patch = channels * config.write_size**2 if config.write_attention else pixels
+        windows = [scope for scope in ("read", "write") if getattr(config, f"{scope}_attention")]
         return {"encoder": (2 * read + hidden, hidden), "decoder": (latent, hidden),
                 "mu": (hidden, latent), "sigma": (hidden, latent), "writeW": (hidden, patch),
-                **({"read": (hidden, 5)} if config.read_attention else {}),
-                **({"write": (hidden, 5)} if config.write_attention else {})}
+                **dict.fromkeys(windows, (hidden, 5))}
 
     @staticmethod
     def first_shapes(config: DRAWConfig) -> dict[str, tuple[int, ...]]:
-        """The shape of each part of one image's first state, by its name in FIRST."""
+        """The shape of each part of an image's first state, by its name in FIRST."""
         return dict(zip(FIRST, [(config.hidden_size,)] * 4 + [config.image_shape]))
 
     # ------------------------------------------------------------ the article's methods
@@ -71,11 +71,8 @@ class DRAW(ImageModel):
         """From what was read to the distribution of z (article "Encoder", paper eq. 1-2, 5).
 
         Args:
-          prev_state: h and c of the encoder, [N, D] each.
+          prev_state: h and c of the encoder, [N, D] each; the next ones are returned last.
           image: [N, R + D], what was read and the decoder's last h; or a list of the two.
-
-        Returns:
-          mu, logsigma, sigma: [N, Z] each; and the next state.
         """
         hidden_layer, next_state = self.lstm_enc(image, prev_state)  # [N, D]
         mu, logsigma = heads(hidden_layer, self.mu_layer, self.logsigma_layer)  # [N, Z] each
@@ -86,27 +83,19 @@ class DRAW(ImageModel):
         return mu + sigma * distrib  # [N, Z]
 
     def decode_layer(self, prev_state, latent):
-        """From z to what to draw (article "Sampling z and decode", paper eq. 7).
+        """From z [N, Z] to h of the decoder (article "Sampling z and decode", paper eq. 7).
 
-        From h and c of the decoder, [N, D] each, and z [N, Z] to the next h and the next state.
+        The previous state, and the next one, which is returned last, are h and c, [N, D] each.
         """
         return self.lstm_dec(latent, prev_state)  # [N, D] and [N, D] twice
 
     def attn_window(self, scope, h_dec):
         """Where to read or write (article "Attention implementation", paper eq. 21-26).
 
-        Args:
-          scope: "read" or "write"; each has its own dense layer.
-          h_dec: [N, D].
-
-        Returns:
-          Fx [N, n, W], Fy [N, n, H], gamma [N, 1].
-
-        Raises:
-          ValueError: the model has no attention of this scope.
+        The scope is "read" or "write"; raises ValueError where the model has no attention of it.
         """
         window = self._window(scope, h_dec)
-        return window.Fx, window.Fy, window.gamma
+        return window.Fx, window.Fy, window.gamma  # [N, n, W], [N, n, H], [N, 1]
 
     def filterbank(self, gx, gy, sigma2, delta, size=None):
         """`attention.filterbank` for this model's images; `size` is the read grid's where None."""
@@ -114,18 +103,13 @@ class DRAW(ImageModel):
                                     size or self.config.read_size, self.config.equations)
 
     def read_attention(self, x, x_hat, h_dec_prev):
-        """Two glimpses [N, 2 n n C] through one window (article `read_attention`, paper eq. 27).
-
-        Image and residual image are [N, H, W, C], `h_dec_prev` is [N, D].
-        """
+        """Glimpses of image and residual image [N, H, W, C] through one window (paper eq. 27)."""
         return _read(x, x_hat, self._window("read", h_dec_prev))  # [N, 2 n n C]
 
     def write_attention(self, hidden_layer):
-        """One stroke through a window (article `write_attention`, paper eq. 28-29).
-
-        From h of the decoder [N, D] to what is added to the canvas, [N, H, W, C].
-        """
-        return _write(self._patch(hidden_layer), self._window("write", hidden_layer))
+        """From h of the decoder [N, D] to what is added to the canvas (paper eq. 28-29)."""
+        window = self._window("write", hidden_layer)
+        return _write(self._patch(hidden_layer), window)  # [N, H, W, C]
 
     def _window(self, scope, h_dec):
         """The whole `attention.Window` that `attn_window` returns a part of."""
@@ -169,8 +153,8 @@ class DRAW(ImageModel):
             window = self._window("read", h_dec_prev) if self.config.read_attention else ()
             r = _read(x, x_hat, window)  # [N, R]
         with tf.name_scope("encode"):
-            mu, logsigma, sigma, encoder = self.encode(
-                state.encoder, [r, h_dec_prev])  # [N, Z] three times
+            # [N, Z] three times
+            mu, logsigma, sigma, encoder = self.encode(state.encoder, [r, h_dec_prev])
         with tf.name_scope("sample"):
             z = self.sample(mu, sigma, noise)  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
@@ -200,7 +184,8 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ all steps
 
-    def _infer(self, num, images, noise, keep):
+    def infer_steps(self, num, images, noise, keep):
+        """The logits [N, H, W, C], and what `keep` takes of each step's Trace, stacked."""
         def step(state, noise, images):
             state, trace = self.infer_step(state, noise, images)
             return state, keep(trace)
@@ -208,7 +193,8 @@ class DRAW(ImageModel):
         state, kept = scan(step, self.initial_state(num), noise, images, self.unroll)
         return state.canvas, kept
 
-    def _generate(self, num, noise):
+    def draw_steps(self, num, noise):
+        """The stacked Generation of latent variables [T, N, Z]."""
         def step(state, z, _):
             drawn = self.draw_step(*state, z)
             return ([drawn.h_dec, drawn.c_dec], drawn.canvases), drawn

@@ -44,13 +44,10 @@ def log_prior_ratio(z: tf.Tensor, noise: tf.Tensor, logsigma: tf.Tensor) -> tf.T
 
 
 def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
-    """The importance-weighted bound on -log p(image) (Burda et al. 2016, eq. 8).
+    """The importance-weighted bound on -log p(image) in nats, [N] (Burda et al. 2016, eq. 8).
 
-    Args:
-      log_weights: [K, N], log p(image, z) - log q(z | image) of K samples z per image, in nats.
-
-    Returns:
-      [N], nats per image: the bound itself at K = 1, and -log p(image) as K grows.
+    From log p(image, z) - log q(z | image) [K, N] of K samples z per image. It is the bound itself
+    at K = 1, and -log p(image) as K grows.
     """
     samples = log_weights.shape[0]
     return math.log(samples) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
@@ -58,10 +55,7 @@ def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
 
 def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
                 weights: tf.Tensor | None = None) -> tf.Tensor:
-    """The means over a batch, [1 + T]: of recon_nats [N], and of each step's kl_nats [T, N].
-
-    With weights [N] they are weighted means.
-    """
+    """Means over a batch, by weights [N] if given: of recon_nats [N], kl_nats [T, N] to [1 + T]."""
     terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
     if weights is None:
         return tf.reduce_mean(terms, axis=1)  # [1 + T]

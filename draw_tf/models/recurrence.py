@@ -14,13 +14,13 @@ import tensorflow as tf
 
 # Within a piece: the products that it made, and the known ones that it shall use instead, if any.
 _PRODUCTS = ContextVar("products", default=None)
-_each = tf.nest.map_structure
 
-# A whole unroll is faster, but its compile time grows with the steps. On two CPU cores, at T = 16,
-# it was 1.21 (article) and 1.12 times (paper) as fast as pieces, and took 31 s to compile, pieces
-# 12 to 15 s. (GPUs were not measured.)
+# On two CPU cores, at T = 16, a whole unroll was 1.21 (article) and 1.12 times (paper) as fast as
+# pieces, and took 31 s to compile, pieces 12 to 15 s. (GPUs were not measured.)
 WHOLE = 16
 PIECE = {"CPU": 2, "GPU": 8}
+
+_each = tf.nest.map_structure
 
 
 def device_kind() -> str:
@@ -36,8 +36,7 @@ def auto_unroll(steps: int) -> int:
 def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """`tf.matmul(a, b)` of two matrices, which a recurrence in pieces computes only once.
 
-    The backward pass, which repeats each piece, takes the result from the forward pass. Worth its
-    memory for the large products of a step.
+    The backward pass takes the result from the forward pass: worth its memory for large products.
     """
     made, known = _PRODUCTS.get() or ([], None)
     if known is None:
@@ -59,8 +58,8 @@ def scan(step, state, inputs, constants, unroll: int):
     Args:
       step: a function as above. Gradients reach what it is given and the variables it reads, not
         other tensors that it closes over.
-      state, constants: structures of tensors; `step` returns a state of the same structure.
-      inputs: a structure of tensors, [T, ...] each, T known.
+      state, inputs, constants: structures of tensors; the inputs are [T, ...] each, T known, and
+        the state keeps its structure and shapes.
       unroll: steps to unroll; T or more unrolls everything.
 
     Returns:
@@ -74,10 +73,9 @@ def scan(step, state, inputs, constants, unroll: int):
     if not head:
         return _in_pieces(step, state, inputs, constants, unroll)
     # the pieces are of one size, so what does not fill one goes first
-    first, rest = (_each(lambda x: x[part], inputs) for part in (slice(head), slice(head, None)))
-    state, early = _unrolled(step, state, first, constants)
-    state, late = _in_pieces(step, state, rest, constants, unroll)
-    return state, _each(lambda *parts: tf.concat(parts, axis=0), early, late)
+    state, first = _unrolled(step, state, _at(slice(head), inputs), constants)
+    state, rest = _in_pieces(step, state, _at(slice(head, None), inputs), constants, unroll)
+    return state, _each(lambda *parts: tf.concat(parts, axis=0), first, rest)
 
 
 def _length(inputs):

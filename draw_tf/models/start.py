@@ -11,19 +11,15 @@ from draw_tf.config import VAEConfig
 from draw_tf.models import attention
 from draw_tf.models.base import ImageModel
 
-# The mean image is kept this far from 0 and 1, where its log-odds would be infinite.
-MARGIN = 0.002
+MARGIN = 0.002  # of the mean image from 0 and 1, where its log-odds would be infinite
 
 
 def start_from_data(model: ImageModel, mean_image: np.ndarray) -> None:
     """Sets the biases of a new model so that its windows cover the image and it draws the mean.
 
     Under the paper's equations the first canvas draws it. The article's have none: there the same
-    patch is written at each step, as near to the mean as its blurred grid comes.
-
-    Args:
-      model: a `DRAW`, or a `VAE`, which has no windows.
-      mean_image: mean of the training images, [H, W, C] in [0, 1].
+    patch is written at each step, as near to the mean as its blurred grid comes. The mean image of
+    the training images is [H, W, C] in [0, 1].
     """
     config = model.config
     mean = np.clip(mean_image, MARGIN, 1 - MARGIN)  # [H, W, C]
@@ -32,12 +28,11 @@ def start_from_data(model: ImageModel, mean_image: np.ndarray) -> None:
         model.pixels_layer.bias.assign(np.ravel(log_odds))
         return
     height, width, _ = config.image_shape
-    if config.read_attention:
-        model.read_window.bias.assign(
-            covering_window(height, width, config.read_size, config.equations))
-    if config.write_attention:
-        model.write_window.bias.assign(
-            covering_window(height, width, config.write_size, config.equations))
+    for scope in ("read", "write"):
+        if getattr(config, f"{scope}_attention"):
+            size = getattr(config, f"{scope}_size")
+            window = covering_window(height, width, size, config.equations)  # [5]
+            getattr(model, f"{scope}_window").bias.assign(window)
     if config.equations == "paper":
         model.first_canvas.assign(log_odds)
     else:
@@ -66,11 +61,10 @@ def _patch(config, image):
         return image
     height, width, channels = config.image_shape
     size = config.write_size
-    params = covering_window(height, width, size, config.equations)[np.newaxis]  # [1, 5]
-    gx, gy, sigma2, delta, gamma = attention.window_parameters(
-        tf.constant(params), height, width, size, config.equations)  # [1, 1] each
-    Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, height, width, size,
-                                  config.equations)  # [1, n, W], [1, n, H]
+    shape = height, width, size, config.equations
+    params = tf.constant(covering_window(*shape)[np.newaxis])  # [1, 5]
+    gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *shape)  # [1, 1] each
+    Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, *shape)  # [1, n, W], [1, n, H]
     one_pixel = np.eye(size**2).reshape([-1, size, size, 1])  # [n n, n, n, 1]
     strokes = attention.write(one_pixel, Fx, Fy, gamma)  # [n n, H, W, 1]
     strokes = tf.reshape(strokes, [size**2, -1]).numpy()  # [n n, H W]

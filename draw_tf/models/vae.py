@@ -28,9 +28,10 @@ class VAE(ImageModel):
 
     def __init__(self, config: VAEConfig = VAEConfig(), unroll: int = 0, **kwargs):
         super().__init__(config, unroll, **kwargs)
+        layers = [dense(*sizes, name, self.dtype_policy, "glorot_uniform")
+                  for name, sizes in self.layer_sizes(config).items()]
         (self.enc1, self.enc2, self.mu_layer, self.logsigma_layer, self.dec1, self.dec2,
-         self.pixels_layer) = (dense(*sizes, name, self.dtype_policy, "glorot_uniform")
-                               for name, sizes in self.layer_sizes(config).items())
+         self.pixels_layer) = layers
         self.built = True
 
     @staticmethod
@@ -47,26 +48,29 @@ class VAE(ImageModel):
         with tf.name_scope("encode"):
             hidden = tf.nn.relu(self.enc1(flat(images)))  # [N, D]
             hidden = tf.nn.relu(self.enc2(hidden))  # [N, D]
-            return self.mu_layer(hidden), self.logsigma_layer(hidden)
+            return self.mu_layer(hidden), self.logsigma_layer(hidden)  # [N, Z] each
 
     def decode(self, z):
         """From z [N, Z] to the logits of images [N, H, W, C]."""
         with tf.name_scope("decode"):
             hidden = tf.nn.relu(self.dec1(z))  # [N, D]
             hidden = tf.nn.relu(self.dec2(hidden))  # [N, D]
-            return tf.reshape(self.pixels_layer(hidden), [-1, *self.config.image_shape])
+            pixels = self.pixels_layer(hidden)  # [N, H W C]
+            return tf.reshape(pixels, [-1, *self.config.image_shape])  # [N, H, W, C]
 
-    def _infer(self, num, images, noise, keep):
+    def infer_steps(self, num, images, noise, keep):
+        """As `DRAW.infer_steps`, in one step."""
         mu, logsigma = self.encode(images)  # [N, Z] each
         with tf.name_scope("sample"):
             z = mu + tf.exp(logsigma) * noise[0]  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
         logits = self.decode(z)  # [N, H, W, C]
-        one_step = (x[tf.newaxis] for x in (logits, mu, logsigma, z, kl_nats))
-        return logits, keep(Trace(*one_step))
+        fields = (x[tf.newaxis] for x in (logits, mu, logsigma, z, kl_nats))  # [1, N, ...] each
+        return logits, keep(Trace(*fields))
 
-    def _generate(self, num, noise):
-        return Generation(self.decode(noise[0])[tf.newaxis])
+    def draw_steps(self, num, noise):
+        """As `DRAW.draw_steps`, in one step."""
+        return Generation(self.decode(noise[0])[tf.newaxis])  # [1, N, H, W, C]
 
     def one_step(self, images, noise):
         """`call` with noise [N, Z], for TensorBoard's graph."""
