@@ -47,7 +47,7 @@ class ImageModel(keras.Model):
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
     def check_images(self, images) -> tf.Tensor:
-        """Images [N, H, W, C] in the model's number type; raises ValueError for other shapes."""
+        """Images [N, H, W, C] in the model's number type; others and integers raise ValueError."""
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
@@ -124,7 +124,7 @@ class ImageModel(keras.Model):
         return recon_nats, output.kl_nats
 
     def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
-        """The terms of `bound`, and the gradients of its mean by the trainable variables."""
+        """The terms of `bound`, and the gradient of its batch mean by each trainable variable."""
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []

@@ -143,9 +143,10 @@ class DRAW(ImageModel):
         return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] four times, [N, H, W, C]
 
     def infer_step(self, state, noise, x) -> tuple[State, Trace]:
-        """One step of the pass, with noise [N, Z] and images [N, H, W, C]: read, encode, draw.
+        """One step of the pass: read, encode, sample, draw.
 
-        In the Trace, as in the Generation of `draw_step`, a window that the model lacks is ().
+        Noise is [N, Z], the images x are [N, H, W, C]. In the Trace, as in the Generation of
+        `draw_step`, a window that the model does not have is ().
         """
         h_dec_prev = state.decoder[0]  # [N, D]
         with tf.name_scope("read"):

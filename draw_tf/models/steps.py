@@ -1,8 +1,8 @@
 """What the model hands from step to step, and what it keeps of them.
 
 Letters in shapes: T glimpses, N images, H height, W width, C channels, D hidden size, Z latent
-size, n side of an attention grid. A canvas holds logits. Of all steps, each field of a Generation
-or Trace has a leading axis of T. A VAE makes one step, and has only the fields without a default.
+size, n side of an attention grid. A canvas holds logits. After all steps, each field of a
+Generation or Trace has a leading axis of T. A VAE has only the fields without a default.
 """
 
 from typing import NamedTuple
@@ -57,9 +57,9 @@ class DRAWOutput(NamedTuple):
 
 
 def all_steps(steps):
-    """A stacked Trace or Generation, with None for (), which a step has for a missing window.
+    """A stacked Trace or Generation, with None for each window that the model does not have.
 
-    A step cannot have None there, because `tf.nest` would take it for a tensor to be stacked.
+    A single step has () there, because `tf.nest` would take None for a tensor to be stacked.
     """
     scopes = {"read", "write"}.intersection(steps._fields)
     return steps._replace(**{scope: getattr(steps, scope) or None for scope in scopes})

@@ -8,7 +8,7 @@ from draw_tf.benchmark import jobs
 from draw_tf.benchmark.jobs import Job, make_jobs
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
-from draw_tf.models.draw import auto_unroll
+from draw_tf.models.recurrence import auto_unroll
 
 
 def test_jobs_cover_what_was_asked_for():
