@@ -70,9 +70,9 @@ class DRAW(ImageModel):
     def encode(self, prev_state, image):
         """From what was read to the distribution of z (article "Encoder", paper eq. 1-2, 5).
 
-        Args:
-          prev_state: h and c of the encoder, [N, D] each; the next ones are returned last.
-          image: [N, R + D], what was read and the decoder's last h; or a list of the two.
+        The states are h and c of the encoder, [N, D] each. `image` is what was read and the
+        decoder's last h, [N, R + D], or a list of the two. Returns mu, logsigma and sigma,
+        [N, Z] each, and the next state.
         """
         hidden_layer, next_state = self.lstm_enc(image, prev_state)  # [N, D]
         mu, logsigma = heads(hidden_layer, self.mu_layer, self.logsigma_layer)  # [N, Z] each
@@ -85,7 +85,7 @@ class DRAW(ImageModel):
     def decode_layer(self, prev_state, latent):
         """From z [N, Z] to h of the decoder (article "Sampling z and decode", paper eq. 7).
 
-        The previous state, and the next one, which is returned last, are h and c, [N, D] each.
+        The states are h and c of the decoder, [N, D] each. Returns h, and the next state.
         """
         return self.lstm_dec(latent, prev_state)  # [N, D] and [N, D] twice
 
