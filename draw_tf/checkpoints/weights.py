@@ -11,6 +11,7 @@ import numpy as np
 from draw_tf.config import DRAWConfig, VAEConfig
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_whole
+from draw_tf.models import DRAW, model_class
 from draw_tf.models.base import ImageModel
 from draw_tf.models.draw import FIRST
 
@@ -50,27 +51,15 @@ def save_weights(model: ImageModel, path: str | os.PathLike, dtype=np.float32,
 
 def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of each of `named_weights`, of a model that need not be built."""
-    pixels, channels = math.prod(config.image_shape), config.image_shape[2]
-    hidden, latent = config.hidden_size, config.latent_size
-    kernels = {"mu": (hidden, latent), "sigma": (hidden, latent)}
-    if isinstance(config, VAEConfig):
-        kernels |= {"enc1": (pixels, hidden), "enc2": (hidden, hidden), "dec1": (latent, hidden),
-                    "dec2": (hidden, hidden), "pixels": (hidden, pixels)}
-    else:
-        read = channels * config.read_size**2 if config.read_attention else pixels
-        patch = channels * config.write_size**2 if config.write_attention else pixels
-        kernels |= {"encoder": (2 * read + hidden, 4 * hidden), "decoder": (latent, 4 * hidden),
-                    "writeW": (hidden, patch)}
-        kernels |= {scope: (hidden, 5) for scope in ("read", "write")
-                    if getattr(config, f"{scope}_attention")}
-    shapes = {}
-    for name, kernel in kernels.items():
-        shapes |= {f"{name}/kernel": kernel, f"{name}/bias": kernel[1:]}
-        if name in ("encoder", "decoder"):
-            shapes[f"{name}/recurrent_kernel"] = (hidden, 4 * hidden)
-    if isinstance(config, DRAWConfig) and config.equations == "paper":
-        shapes |= {f"first/{name}": config.image_shape if name == "canvas" else (hidden,)
-                   for name in FIRST}
+    model, shapes = model_class(config), {}
+    for name, (inputs, units) in model.layer_sizes(config).items():
+        lstm = name in ("encoder", "decoder")
+        columns = 4 * units if lstm else units  # of four gates
+        shapes |= {f"{name}/kernel": (inputs, columns), f"{name}/bias": (columns,)}
+        if lstm:
+            shapes[f"{name}/recurrent_kernel"] = (units, columns)
+    if config.equations == "paper" and model is DRAW:
+        shapes |= {f"first/{name}": shape for name, shape in DRAW.first_shapes(config).items()}
     return shapes
 
 

@@ -1,11 +1,14 @@
 """The models: DRAW (`draw.py`), a plain VAE to compare with, and the pure parts of both."""
 
-import importlib
+from draw_tf.models.draw import DRAW
+from draw_tf.models.vae import VAE
 
-_HOMES = {"DRAWConfig": ("draw_tf.models.draw", "DRAW"), "VAEConfig": ("draw_tf.models.vae", "VAE")}
+
+def model_class(config) -> type[DRAW | VAE]:
+    """The class of the models that settings, a DRAWConfig or a VAEConfig, are of."""
+    return DRAW if isinstance(config, DRAW.Config) else VAE
 
 
-def make_model(config, unroll: int = 0):
-    """A new model of the kind that its settings are of, DRAWConfig or VAEConfig."""
-    module, name = _HOMES[type(config).__name__]
-    return getattr(importlib.import_module(module), name)(config, unroll)
+def make_model(config, unroll: int = 0) -> DRAW | VAE:
+    """A new model with these settings."""
+    return model_class(config)(config, unroll)
