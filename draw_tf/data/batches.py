@@ -21,19 +21,19 @@ _CHUNK = 8  # steps prepared at once: four times as fast as one by one
 def check_batch(images: Images, batch_size: int, num_shards: int = 1) -> None:
     """Raises ConfigError unless `batch_size` fits the number of images and of shards."""
     if batch_size > len(images):
-        raise ConfigError(f"batch_size {batch_size} is more than the {len(images)} images of "
-                         f"{images}")
+        raise ConfigError(
+            f"batch_size {batch_size} is more than the {len(images)} images of {images}")
     if batch_size % num_shards:
         raise ConfigError(f"batch_size {batch_size} cannot be divided by {num_shards} devices")
 
 
 def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int = 0,
                   binarize: str = "none", num_shards: int = 1, shards=None) -> tf.data.Dataset:
-    """The endless stream of training batches from `start_step` on.
+    """The endless stream of training batches, each float32 [N/R, H, W, C] in [0, 1].
 
     Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
-    epoch and the start of the next. A step's batch depends on `images`, `batch_size`, `seed`,
-    `binarize` and the step's number, and on nothing else.
+    epoch and the start of the next. A batch depends on `images`, `batch_size`, `seed`, `binarize`
+    and the number of its step, and on nothing else.
 
     Args:
       images: the `Images` to train on.
@@ -41,14 +41,10 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
       seed: whole number in [0, 2**31).
       start_step: number of the first step; that many were trained before.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
-        each time an image is seen. Of images that are made anew for every position of the
-        stream (`Images.make`), "static" is the same as "dynamic".
+        each time an image is seen, as "static" is too for images without end (`Images.make`).
       num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
       shards: which of them this pipeline yields, one after the other for the same step; None is
         all. A worker among several gives those of its own replicas.
-
-    Returns:
-      A `tf.data.Dataset` of float32 [N/R, H, W, C] in [0, 1].
 
     Raises:
       ConfigError: an argument is out of its range; the message names it.
@@ -59,9 +55,9 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     shards = list(range(num_shards) if shards is None else shards)
     if not shards or not set(shards) <= set(range(num_shards)):
         raise ConfigError(f"shards must be among 0..{num_shards - 1}, got {shards}")
-
-    images = _binarized(images, binarize, *(() if images.make else ("static",)))
-    redraw = binarize == "dynamic" or (binarize == "static" and images.make)
+    _check_binarize(binarize)
+    if binarize == "static" and not images.make:
+        images, binarize = images.binarized(), "none"
     rows = batch_size // num_shards
 
     @tf.autograph.experimental.do_not_convert  # traced in less time
@@ -71,13 +67,14 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
         first = steps[:, tf.newaxis] * batch_size + tf.constant(shards, tf.int64) * rows
         first = tf.reshape(first, [-1])  # [CHUNK * S], position of each batch's first image
         positions = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)  # [CHUNK * S, rows]
+        positions = tf.reshape(positions, [-1])  # [CHUNK * S * rows]
         if images.make:
-            made = images.make(seed, tf.reshape(positions, [-1]))  # [CHUNK * S * rows, H, W, C]
-            batches = tf.reshape(made, [*positions.shape, *images.shape])
+            batches = images.make(seed, positions)  # [CHUNK * S * rows, H, W, C]
         else:
             batches = _chosen(images, _shuffled(positions, len(images), seed))
-        batches = tf.cast(batches, tf.float32) / images.scale  # [CHUNK * S, rows, H, W, C]
-        if redraw:
+        batches = tf.reshape(batches, [-1, rows, *images.shape])  # [CHUNK * S, rows, H, W, C]
+        batches = tf.cast(batches, tf.float32) / images.scale
+        if binarize != "none":
             draws = tf.stack([noise.uniform(seed, noise.DYNAMIC, position, rows, images.shape)
                               for position in tf.unstack(first)])  # [CHUNK * S, rows, H, W, C]
             batches = tf.cast(draws < batches, tf.float32)
@@ -91,21 +88,17 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
 def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.data.Dataset:
     """Every image once, in order, in batches of one shape.
 
-    Args:
-      images: the `Images` to evaluate on.
-      batch_size: N.
-      binarize: as in training, except that "dynamic" too means the fixed draw of
-        `Images.binarized`, so that every evaluation is of the same images.
+    Both "static" and "dynamic" mean the fixed draw of `Images.binarized`, so that every evaluation
+    is of the same images. Raises ConfigError for an argument out of its range.
 
     Returns:
       A `tf.data.Dataset` of pairs: float32 [N, H, W, C] in [0, 1], and weights float32 [N], 1 for
       an image and 0 for the blank ones that fill the last batch.
-
-    Raises:
-      ConfigError: an argument is out of its range; the message names it.
     """
     check_whole(1, batch_size=batch_size)
-    images = _binarized(images, binarize, "static", "dynamic")
+    _check_binarize(binarize)
+    if binarize != "none":
+        images = images.binarized()
 
     @tf.autograph.experimental.do_not_convert  # as above
     def element(number):
@@ -119,30 +112,29 @@ def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.
     return dataset.prefetch(2).with_options(_options())
 
 
-def _chosen(images, indices):
-    """The pixels of some images, [*indices.shape, H, W, C].
+def _check_binarize(binarize):
+    if binarize not in BINARIZE:
+        raise ConfigError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
 
-    NumPy picks them: a pipeline of TensorFlow would hold two more copies of the whole split.
-    """
+
+def _chosen(images, indices):
+    # NumPy picks the images: a pipeline of TensorFlow would hold two more copies of them all.
     pixels = tf.numpy_function(images.pixels.__getitem__, [indices], images.pixels.dtype)
-    return tf.ensure_shape(pixels, [*indices.shape, *images.shape])
+    return tf.ensure_shape(pixels, [*indices.shape, *images.shape])  # [K, H, W, C]
 
 
 def _shuffled(positions, count, seed):
-    """Which of `count` images stands at each position of the stream, int64, shaped the same.
+    """Which of `count` images stands at each of some positions of the stream, int64 [K].
 
-    Four rounds of mixing, all that `tf.random.experimental.index_shuffle` does, are too few: its
-    orders of 50,000 images under seeds (0, 0) and (0, 1) have a correlation of 0.75. Hence eight
-    here, and epochs' seeds that come from the random generator.
+    Four rounds of mixing, as in `tf.random.experimental.index_shuffle`, are too few: its orders of
+    50,000 images under seeds (0, 0) and (0, 1) have a correlation of 0.75.
     """
     epochs = positions // count
     first, last = tf.reduce_min(epochs), tf.reduce_max(epochs)
     keys = noise.integers(seed, noise.ORDER, first, last - first + 1, 3)  # [epochs, 3]
-    keys = tf.gather(keys, epochs - first)  # [..., 3]
-    indices = tf.raw_ops.RandomIndexShuffle(
-        index=tf.reshape(positions % count, [-1]), seed=tf.reshape(keys, [-1, 3]),
+    return tf.raw_ops.RandomIndexShuffle(
+        index=positions % count, seed=tf.gather(keys, epochs - first),  # [K], [K, 3]
         max_index=tf.constant(count - 1, tf.int64), rounds=8)
-    return tf.reshape(indices, positions.shape)
 
 
 def _options():
@@ -152,10 +144,3 @@ def _options():
     # There is nothing to tune, and the thread that would can hold up the end of a run by a minute.
     options.autotune.enabled = False
     return options
-
-
-def _binarized(images, binarize, *modes):
-    """`images` after their fixed draw if `binarize` is one of `modes`, else as they are."""
-    if binarize not in BINARIZE:
-        raise ConfigError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
-    return images.binarized() if binarize in modes else images

@@ -7,30 +7,26 @@ import tensorflow as tf
 
 from draw_tf import noise
 
-TRAINING_DIGITS = 4500
 SIDE = 60  # pixels, of an image of two digits
 LUMA = np.array([0.299, 0.587, 0.114])  # how light red, green and blue look
-GROUND, INK = 0.15, 0.7  # so light
-# Multiples of these spread evenly over the unit square (Martin Roberts's R2 sequence).
-_STEPS = np.array([0.7548776662466927, 0.5698402909980532])
 
 
-def read(name: str, split: str, data_dir=None, shape=None) -> np.ndarray:
+def read(name: str, split: str, *_) -> np.ndarray:
     """The digits of a split, uint8 [M, 28, 28, 1]: 4,500 of "train", 500 of "test"."""
     path = importlib.resources.files("draw_tf.data").joinpath("digits.npz")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return arrays[split]
 
 
-def read_colour(name: str, split: str, data_dir=None, shape=None) -> np.ndarray:
+def read_colour(name: str, split: str, *_) -> np.ndarray:
     """The digits of a split in colour, uint8 [M, 28, 28, 3]; the test split has colours of its own.
 
     A pixel is a mixture of the image's ink and ground, as much ink as the grey digit has.
     """
-    ink = read(name, split)[..., np.newaxis, 0] / 255  # [M, 28, 28, 1]
-    first = 0 if split == "train" else TRAINING_DIGITS
+    ink = read(name, split) / 255  # [M, 28, 28, 1]
+    first = {"train": 0, "test": 4500}[split]
     inks, grounds = (colour[:, np.newaxis, np.newaxis] for colour in
-                     colours(np.arange(first, first + len(ink))))  # [M, 1, 1, 3]
+                     colours(first + np.arange(len(ink))))  # [M, 1, 1, 3]
     return np.rint(255 * (ink * inks + (1 - ink) * grounds)).astype(np.uint8)  # [M, 28, 28, 3]
 
 
@@ -39,8 +35,9 @@ def colours(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Both go over the whole circle of hues, and the ink is always the lighter one.
     """
-    hues = indices[:, np.newaxis] * _STEPS % 1  # [M, 2]
-    return _colour(hues[:, 0], INK), _colour(hues[:, 1], GROUND)
+    # Multiples of these two spread evenly over the unit square (Martin Roberts's R2 sequence).
+    return (_colour(indices * 0.7548776662466927 % 1, lightness=0.7),
+            _colour(indices * 0.5698402909980532 % 1, lightness=0.15))
 
 
 def _colour(hues, lightness):
@@ -49,27 +46,20 @@ def _colour(hues, lightness):
     luma = (pure @ LUMA)[:, np.newaxis]  # [M, 1]
     darker = pure * lightness / luma  # [M, 3], mixed with black
     lighter = pure + (1 - pure) * (lightness - luma) / (1 - luma)  # [M, 3], mixed with white
-    return np.where(lightness < luma, darker, lighter)
+    return np.where(lightness < luma, darker, lighter)  # [M, 3]
 
 
 def two(digits: np.ndarray, key: int, numbers: tf.Tensor) -> tf.Tensor:
-    """Images of two digits each at random places, added and clipped: the paper's MultiMNIST.
+    """Two of `digits`, uint8 [M, H, W, 1], at random places, added: the paper's MultiMNIST.
 
-    Image number i is a function of `digits`, `key` and i alone.
-
-    Args:
-      digits: uint8 [M, H, W, 1].
-      key: the seed of the training, or another whole number.
-      numbers: int64 [K], which lie close together.
-
-    Returns:
-      uint8 [K, 60, 60, 1].
+    Makes the images of these `numbers`, int64 [K], which lie close together, as uint8
+    [K, 60, 60, 1]. Image number i is a function of `digits`, `key` (a whole number) and i alone.
     """
     first, last = tf.reduce_min(numbers), tf.reduce_max(numbers)
     draws = noise.integers(key, noise.COMPOSE, first, last - first + 1, 4)  # [last - first + 1, 4]
     draws = tf.cast(tf.gather(draws, numbers - first), tf.int64)  # [K, 4]
     one, other = (_placed(digits, *tf.unstack(some, axis=1)) for some in tf.split(draws, 2, axis=1))
-    return one + tf.minimum(other, 255 - one)  # [K, 60, 60, 1]
+    return one + tf.minimum(other, 255 - one)  # [K, 60, 60, 1], clipped at 255
 
 
 def _placed(digits, index, place):

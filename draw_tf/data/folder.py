@@ -1,5 +1,6 @@
 """A folder of one's own pictures as a data set."""
 
+import itertools
 import os
 import pathlib
 import sys
@@ -19,19 +20,10 @@ MODES = {1: "L", 3: "RGB"}  # Pillow's names, by the number of channels
 
 
 def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.ndarray:
-    """The pictures of a split of "folder:PATH", cut to the shape's proportions and resized.
+    """The pictures of "folder:PATH", cut to a shape's proportions and resized: uint8 [M, H, W, C].
 
-    Pictures are sorted by their path below PATH. The last tenth, and at least one, is the test
-    split. Files that cannot be read are left out and counted on standard error.
-
-    Args:
-      name: "folder:PATH".
-      split: "train" or "test".
-      data_dir: not used.
-      shape: (H, W, C), where C is 1 or 3.
-
-    Returns:
-      uint8 [M, H, W, C].
+    They are sorted by their path below PATH, and the last tenth, at least one, is the test split.
+    Files that cannot be read are left out and counted on standard error.
 
     Raises:
       ConfigError: PATH is not a folder, it holds fewer than two pictures or none of a split can be
@@ -45,7 +37,7 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
     broken = []
 
     def parts(pool):
-        for path, picture in zip(paths, pool.map(lambda path: _read_picture(path, shape), paths)):
+        for path, picture in zip(paths, pool.map(_read_picture, paths, itertools.repeat(shape))):
             if picture is None:
                 broken.append(path)
             else:
@@ -64,7 +56,6 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
 
 
 def _paths(name):
-    """The paths of all pictures of "folder:PATH", sorted by their parts below PATH."""
     text = name.partition(":")[2]
     root = pathlib.Path(text).expanduser()
     if not text or not root.is_dir():
@@ -106,7 +97,6 @@ def _fitted(image, shape):
     if image.mode != needed:  # if not, it would make a copy
         image = image.convert(needed)
     image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-    if transparent:  # on white
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image).convert(mode)
+    if transparent:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert(mode)
     return np.asarray(image).reshape(shape)

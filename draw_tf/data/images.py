@@ -21,19 +21,15 @@ class _DataSet:
     """What a data set is.
 
     Attributes:
-      splits: from "train", "validation" and "test", as far as there are such, to what `read` takes.
-      read: a function of (name, entry of splits, data_dir, shape) to pixels, uint8 [M, H, W, C];
-        `shape` is (H, W, C) for images that have no shape of their own.
-      scale: what a pixel is divided by to lie in [0, 1].
-      binary: pixels are 0 or 1, a draw of grey images.
+      splits: what `read` takes for "train", "validation" and "test", as far as there are such.
+      read: from (name, entry of splits, data_dir, shape) to pixels, uint8 [M, H, W, C].
+      binary: pixels are 0 or 1, a draw of grey images; otherwise they are levels 0..255.
       part_of: data sets whose training images include this one's images.
-      compose: a function of (pixels, key, numbers) that makes endlessly many images of what was
-        read: those of these numbers, int64 [K], as uint8 [K, H, W, C].
+      compose: from (pixels, key, numbers) to `Images.make`'s, made of the pixels that were read.
     """
 
     splits: dict[str, str]
     read: Callable = tfds.read_split
-    scale: float = 255
     binary: bool = False
     part_of: tuple[str, ...] = ()
     compose: Callable | None = None
@@ -43,7 +39,6 @@ _TWO = {"train": "train", "test": "test"}
 _THREE = {"train": "train", "validation": "validation", "test": "test"}
 _HOLD_OUT_LAST = {"train": "train[:50000]", "validation": "train[50000:]", "test": "test"}
 _HOLD_OUT_TENTH = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}
-_PATH = ":PATH"  # what follows the name of an entry that takes a path
 _REGISTRY = {
     # from MNIST's training images; MNIST's test split has none of them
     "digits": _DataSet(_TWO, digits.read, part_of=("mnist", "binarized_mnist")),
@@ -51,13 +46,12 @@ _REGISTRY = {
     "two_digits": _DataSet(_TWO, digits.read, compose=digits.two),
     "mnist": _DataSet(_HOLD_OUT_LAST),
     "fashion_mnist": _DataSet(_HOLD_OUT_LAST),
-    # TensorFlow Datasets has 0 and 1 here, not 0 and 255
-    "binarized_mnist": _DataSet(_THREE, scale=1, binary=True),
+    "binarized_mnist": _DataSet(_THREE, binary=True),  # TensorFlow Datasets has 0 and 1 here
     "omniglot": _DataSet(_HOLD_OUT_TENTH, functools.partial(tfds.read_split, fit=tfds.letter)),
     "cifar10": _DataSet(_HOLD_OUT_TENTH),
     "svhn_cropped": _DataSet(_HOLD_OUT_TENTH),
     "celeb_a": _DataSet(_THREE, functools.partial(tfds.read_split, fit=tfds.face)),
-    f"folder{_PATH}": _DataSet(_TWO, folder.read),
+    "folder:PATH": _DataSet(_TWO, folder.read),
 }
 
 
@@ -67,13 +61,11 @@ class Images:
 
     Attributes:
       pixels: array [M, H, W, C] of any number type, in [0, scale].
-      scale: what a pixel is divided by to lie in [0, 1]: 255 for grey levels, 1 for pixels that
-        are 0 or 1 or already fractions.
-      name: of the data set; with `split` it fixes the draw of static binarization.
-      split: "train", "validation" or "test".
+      scale: 255 for grey levels, 1 for pixels that are 0 or 1 or already fractions.
+      name, split: of the data set, and "train", "validation" or "test".
       make: where images are made without end, a function of (key, numbers) to those of these
-        numbers, int64 [K], with the shape and scale of `pixels`. Training takes its images from
-        it, with the seed as the key; `pixels` is a fixed sample for everything else.
+        numbers, int64 [K], as uint8 [K, H, W, C]. Training takes its images from it, with the
+        seed as the key; `pixels` is a fixed sample for everything else.
 
     Raises:
       ConfigError: `pixels` is empty, not [M, H, W, C], or not in [0, scale].
@@ -87,8 +79,8 @@ class Images:
 
     def __post_init__(self):
         if self.pixels.ndim != 4 or not self.pixels.size:
-            raise ConfigError(f"pixels of {self} must be [M, H, W, C], got shape "
-                              f"{self.pixels.shape}")
+            raise ConfigError(
+                f"pixels of {self} must be [M, H, W, C], got shape {self.pixels.shape}")
         low, high = self.pixels.min(), self.pixels.max()
         if not (low >= 0 and high <= self.scale):  # NaN too
             raise ConfigError(f"pixels of {self} must be in [0, {self.scale}], got [{low}, {high}]")
@@ -102,7 +94,7 @@ class Images:
     @property
     def shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) of one image."""
-        return tuple(self.pixels.shape[1:])
+        return self.pixels.shape[1:]
 
     def floats(self, indices=slice(None)) -> np.ndarray:
         """Some images, or all, as float32 [K, H, W, C] in [0, 1], for showing; never binarized."""
@@ -117,7 +109,7 @@ class Images:
 
         It depends on name, split and index, not on a training seed: runs can be compared.
         """
-        key = _fixed_key(str(self))
+        key = zlib.crc32(str(self).encode())
         pixels = np.empty(self.pixels.shape, np.uint8)  # [M, H, W, C]
         with tf.device("CPU:0"):  # the same numbers on every machine
             for first in range(0, len(self), 1000):  # bounds the memory for draws
@@ -127,11 +119,6 @@ class Images:
         return dataclasses.replace(self, pixels=pixels, scale=1, make=None)
 
 
-def _fixed_key(text):
-    """A key for draws that are the same in every run."""
-    return zlib.crc32(text.encode())
-
-
 def names() -> list[str]:
     """The names of all data sets; PATH in a name stands for a path."""
     return list(_REGISTRY)
@@ -139,27 +126,21 @@ def names() -> list[str]:
 
 def load(name: str, split: str, data_dir: str | None = None,
          shape: tuple[int, int, int] = (64, 64, 3)) -> Images:
-    """Loads one split of a data set into memory, in an order that never changes.
+    """Loads one split of a data set into memory, as uint8 in an order that never changes.
 
     Where the publishers made no validation split, "validation" is the last part of their training
-    images and "train" the rest: 10,000 images of MNIST and Fashion-MNIST, a tenth of the others.
-    The digits that ship, what is made of them, and folders have "train" and "test" only. The
-    digits come from MNIST's training images, so a model trained on MNIST has seen most of them;
-    MNIST's test split has none.
+    images: 10,000 of MNIST and Fashion-MNIST, a tenth of the others.
 
     Args:
       name: one of `names()`. Digits ship with the package, "folder:PATH" is the pictures of a
         folder, and the rest come through TensorFlow Datasets, which downloads them once.
-      split: "train", "validation" or "test".
+      split: "train", "test" or, except of digits and folders, "validation".
       data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
       shape: (H, W, C) that the pictures of a folder are brought to; other data sets have their own.
 
-    Returns:
-      `Images` of uint8 [M, H, W, C]: levels 0..255, or 0 and 1 of binarized_mnist.
-
     Raises:
       ConfigError: there is no data set or split of this name, or the folder cannot be used.
-      DataError: the data set is not in `data_dir` and cannot be downloaded.
+      DataError: the data set is not in `data_dir` and cannot be downloaded, or is damaged there.
     """
     entry = _entry(name)
     if split not in entry.splits:
@@ -168,9 +149,9 @@ def load(name: str, split: str, data_dir: str | None = None,
     pixels = entry.read(name, entry.splits[split], data_dir, shape)  # [M, H, W, C]
     make = entry.compose and functools.partial(entry.compose, pixels)
     if make:
-        numbers = tf.range(len(pixels), dtype=tf.int64)  # [M]
-        pixels = make(_fixed_key(f"{name}/{split}"), numbers).numpy()  # [M, H, W, C]
-    return Images(pixels, entry.scale, name, split, make)
+        key, numbers = zlib.crc32(f"{name}/{split}".encode()), tf.range(len(pixels), dtype=tf.int64)
+        pixels = make(key, numbers).numpy()  # [M, H, W, C]
+    return Images(pixels, 1 if entry.binary else 255, name, split, make)
 
 
 def evaluation_split(name: str) -> str:
@@ -179,16 +160,11 @@ def evaluation_split(name: str) -> str:
 
 
 def binarize_for(trained_on: str, binarize: str, name: str) -> str:
-    """How a trained model is given images of a data set: 0 or 1 if it learned from such images.
+    """How images of the data set `name` are given to a model: binarized if it learned from such.
 
-    Args:
-      trained_on, binarize: the data set of the training and its `binarize` setting.
-      name: the data set that the model is given now.
-
-    Returns:
-      "none", "static" or "dynamic".
+    `trained_on` and `binarize` are the data set and the setting that the model was trained with.
     """
-    trained = _REGISTRY.get(_key(trained_on))  # a run may be of images that have no entry
+    trained = _REGISTRY.get(trained_on)  # None for a folder, and for arrays that have no entry
     return "static" if trained and trained.binary and not _entry(name).binary else binarize
 
 
@@ -197,13 +173,10 @@ def overlaps(trained_on: str, name: str) -> bool:
     return trained_on in _entry(name).part_of
 
 
-def _key(name):
-    """The registry's key for a name, in which a path may stand after a colon."""
-    kind, colon, _ = name.partition(":")
-    return kind + _PATH if colon else name
-
-
 def _entry(name):
-    if _key(name) not in _REGISTRY:
+    """The registry's entry for a name, in which a path may stand after a colon."""
+    kind, colon, _ = name.partition(":")
+    key = f"{kind}:PATH" if colon else name
+    if key not in _REGISTRY:
         raise ConfigError(f"dataset must be one of {', '.join(_REGISTRY)}, got {name!r}")
-    return _REGISTRY[_key(name)]
+    return _REGISTRY[key]

