@@ -16,6 +16,11 @@ from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError
 
 _CHUNK = 8  # steps prepared at once: four times as fast as one by one
+_OPTIONS = tf.data.Options()
+# A pipeline knows its own shards: a distribution strategy must not divide it again.
+_OPTIONS.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+# There is nothing to tune, and the thread that would can hold up the end of a run by a minute.
+_OPTIONS.autotune.enabled = False
 
 
 def check_batch(images: Images, batch_size: int, num_shards: int = 1) -> None:
@@ -33,21 +38,16 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
 
     Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
     epoch and the start of the next. A batch depends on `images`, `batch_size`, `seed`, `binarize`
-    and the number of its step, and on nothing else.
+    and the number of its step alone. Raises ConfigError for an argument out of its range.
 
     Args:
-      images: the `Images` to train on.
+      images, seed, start_step: what to train on, and two whole numbers from 0 to 2**31 - 1.
       batch_size: N, images per step over all shards.
-      seed: whole number in [0, 2**31).
-      start_step: number of the first step; that many were trained before.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
         each time an image is seen, as "static" is too for images without end (`Images.make`).
       num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
       shards: which of them this pipeline yields, one after the other for the same step; None is
         all. A worker among several gives those of its own replicas.
-
-    Raises:
-      ConfigError: an argument is out of its range; the message names it.
     """
     check_whole(0, seed=seed, start_step=start_step)
     check_whole(1, batch_size=batch_size, num_shards=num_shards)
@@ -61,9 +61,8 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     rows = batch_size // num_shards
 
     @tf.autograph.experimental.do_not_convert  # traced in less time
-    def chunk(number):
-        """The batches of a few steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
-        steps = start_step + number * _CHUNK + tf.range(_CHUNK, dtype=tf.int64)  # [CHUNK]
+    def chunk(steps):
+        """The batches of some steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
         first = steps[:, tf.newaxis] * batch_size + tf.constant(shards, tf.int64) * rows
         first = tf.reshape(first, [-1])  # [CHUNK * S], position of each batch's first image
         positions = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)  # [CHUNK * S, rows]
@@ -81,19 +80,16 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
         return batches
 
     # One thread keeps far ahead of training; more would only take its cores.
-    dataset = tf.data.Dataset.counter().map(chunk).unbatch()
-    return dataset.prefetch(2 * _CHUNK * len(shards)).with_options(_options())
+    steps = tf.data.Dataset.counter(start_step).batch(_CHUNK, drop_remainder=True)
+    return steps.map(chunk).unbatch().prefetch(2 * _CHUNK * len(shards)).with_options(_OPTIONS)
 
 
 def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.data.Dataset:
-    """Every image once, in order, in batches of one shape.
+    """Every image once, in order, in pairs of a batch float32 [N, H, W, C] in [0, 1] and weights.
 
-    Both "static" and "dynamic" mean the fixed draw of `Images.binarized`, so that every evaluation
-    is of the same images. Raises ConfigError for an argument out of its range.
-
-    Returns:
-      A `tf.data.Dataset` of pairs: float32 [N, H, W, C] in [0, 1], and weights float32 [N], 1 for
-      an image and 0 for the blank ones that fill the last batch.
+    The weights, float32 [N], are 1 for an image and 0 for the blank ones that fill the last batch.
+    "dynamic" too means the fixed draw of `Images.binarized`: every evaluation is of the same
+    images. Raises ConfigError for an argument out of its range.
     """
     check_whole(1, batch_size=batch_size)
     _check_binarize(binarize)
@@ -109,7 +105,7 @@ def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.
         return batch * weights[:, tf.newaxis, tf.newaxis, tf.newaxis], weights
 
     dataset = tf.data.Dataset.range(math.ceil(len(images) / batch_size)).map(element)
-    return dataset.prefetch(2).with_options(_options())
+    return dataset.prefetch(2).with_options(_OPTIONS)
 
 
 def _check_binarize(binarize):
@@ -135,12 +131,3 @@ def _shuffled(positions, count, seed):
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % count, seed=tf.gather(keys, epochs - first),  # [K], [K, 3]
         max_index=tf.constant(count - 1, tf.int64), rounds=8)
-
-
-def _options():
-    options = tf.data.Options()
-    # A pipeline knows its own shards: a distribution strategy must not divide it again.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # There is nothing to tune, and the thread that would can hold up the end of a run by a minute.
-    options.autotune.enabled = False
-    return options

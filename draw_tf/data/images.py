@@ -60,15 +60,12 @@ class Images:
     """One split in memory.
 
     Attributes:
-      pixels: array [M, H, W, C] of any number type, in [0, scale].
+      pixels: array [M, H, W, C] of any number type, in [0, scale]; ConfigError for another.
       scale: 255 for grey levels, 1 for pixels that are 0 or 1 or already fractions.
       name, split: of the data set, and "train", "validation" or "test".
       make: where images are made without end, a function of (key, numbers) to those of these
         numbers, int64 [K], as uint8 [K, H, W, C]. Training takes its images from it, with the
         seed as the key; `pixels` is a fixed sample for everything else.
-
-    Raises:
-      ConfigError: `pixels` is empty, not [M, H, W, C], or not in [0, scale].
     """
 
     pixels: np.ndarray
@@ -128,13 +125,11 @@ def load(name: str, split: str, data_dir: str | None = None,
          shape: tuple[int, int, int] = (64, 64, 3)) -> Images:
     """Loads one split of a data set into memory, as uint8 in an order that never changes.
 
-    Where the publishers made no validation split, "validation" is the last part of their training
-    images: 10,000 of MNIST and Fashion-MNIST, a tenth of the others.
-
     Args:
       name: one of `names()`. Digits ship with the package, "folder:PATH" is the pictures of a
         folder, and the rest come through TensorFlow Datasets, which downloads them once.
-      split: "train", "test" or, except of digits and folders, "validation".
+      split: "train", "test" or, except of digits and folders, "validation": the publishers', or
+        the last of their training images, 10,000 of MNIST and Fashion-MNIST, else a tenth.
       data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
       shape: (H, W, C) that the pictures of a folder are brought to; other data sets have their own.
 
@@ -160,10 +155,7 @@ def evaluation_split(name: str) -> str:
 
 
 def binarize_for(trained_on: str, binarize: str, name: str) -> str:
-    """How images of the data set `name` are given to a model: binarized if it learned from such.
-
-    `trained_on` and `binarize` are the data set and the setting that the model was trained with.
-    """
+    """How a model that was trained on a data set with `binarize` is given images of another."""
     trained = _REGISTRY.get(trained_on)  # None for a folder, and for arrays that have no entry
     return "static" if trained and trained.binary and not _entry(name).binary else binarize
 

@@ -13,8 +13,6 @@ import sys
 
 import numpy as np
 
-HELD_OUT = 50  # per class
-
 
 def read_source(path: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 [5000, 28, 28, 1] and labels uint8 [5000], in the source's order."""
@@ -27,13 +25,11 @@ def read_source(path: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     return grey_levels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.uint8)
 
 
-def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, ...]:
     """The shuffled row numbers of the training and of the test split."""
-    rows = np.argsort(labels, kind="stable").reshape(10, -1)  # [10, 500]
-    # RandomState and not default_rng: its stream is frozen, so the file can be made again.
-    random = np.random.RandomState(0)
-    return (random.permutation(rows[:, :-HELD_OUT].ravel()),
-            random.permutation(rows[:, -HELD_OUT:].ravel()))
+    rows = np.argsort(labels, kind="stable").reshape(10, 500)  # a class in each
+    random = np.random.RandomState(0)  # its stream is frozen, unlike that of default_rng
+    return tuple(random.permutation(part.ravel()) for part in np.split(rows, [450], axis=1))
 
 
 def main(argv):
