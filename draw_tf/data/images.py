@@ -18,21 +18,11 @@ from draw_tf.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """What a data set is.
-
-    Attributes:
-      splits: what `read` takes for "train", "validation" and "test", as far as there are such.
-      read: from (name, entry of splits, data_dir, shape) to pixels, uint8 [M, H, W, C].
-      binary: pixels are 0 or 1, a draw of grey images; otherwise they are levels 0..255.
-      part_of: data sets whose training images include this one's images.
-      compose: from (pixels, key, numbers) to `Images.make`'s, made of the pixels that were read.
-    """
-
-    splits: dict[str, str]
-    read: Callable = tfds.read_split
-    binary: bool = False
-    part_of: tuple[str, ...] = ()
-    compose: Callable | None = None
+    splits: dict[str, str]  # what `read` takes for "train", "test" and, if any, "validation"
+    read: Callable = tfds.read_split  # (name, entry of splits, data_dir, shape) to uint8 pixels
+    binary: bool = False  # pixels are 0 or 1, a draw of grey images, and not levels 0..255
+    part_of: tuple[str, ...] = ()  # data sets whose training images include this one's
+    compose: Callable | None = None  # (pixels, key, numbers) to images, as `Images.make`
 
 
 _TWO = {"train": "train", "test": "test"}
@@ -60,7 +50,7 @@ class Images:
     """One split in memory.
 
     Attributes:
-      pixels: array [M, H, W, C] of any number type, in [0, scale]; ConfigError for another.
+      pixels: array [M, H, W, C] of any number type, in [0, scale]; else ConfigError.
       scale: 255 for grey levels, 1 for pixels that are 0 or 1 or already fractions.
       name, split: of the data set, and "train", "validation" or "test".
       make: where images are made without end, a function of (key, numbers) to those of these
@@ -144,8 +134,8 @@ def load(name: str, split: str, data_dir: str | None = None,
     pixels = entry.read(name, entry.splits[split], data_dir, shape)  # [M, H, W, C]
     make = entry.compose and functools.partial(entry.compose, pixels)
     if make:
-        key, numbers = zlib.crc32(f"{name}/{split}".encode()), tf.range(len(pixels), dtype=tf.int64)
-        pixels = make(key, numbers).numpy()  # [M, H, W, C]
+        key = zlib.crc32(f"{name}/{split}".encode())
+        pixels = make(key, tf.range(len(pixels), dtype=tf.int64)).numpy()  # [M, H, W, C]
     return Images(pixels, 1 if entry.binary else 255, name, split, make)
 
 
@@ -155,7 +145,10 @@ def evaluation_split(name: str) -> str:
 
 
 def binarize_for(trained_on: str, binarize: str, name: str) -> str:
-    """How a model that was trained on a data set with `binarize` is given images of another."""
+    """The `binarize` with which a model is given images of the data set `name`.
+
+    It is that of its training, or "static" where `trained_on` is of zeros and ones and `name` not.
+    """
     trained = _REGISTRY.get(trained_on)  # None for a folder, and for arrays that have no entry
     return "static" if trained and trained.binary and not _entry(name).binary else binarize
 

@@ -36,8 +36,8 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
                fit: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> np.ndarray:
     """The images of a split, in TFDS's terms, as uint8 [M, H, W, C] in an order that never changes.
 
-    Each image goes through `fit`, where those of TFDS are not of one shape or kind. Raises
-    DataError where `data_dir` has no such data set and it cannot be downloaded, or a damaged one.
+    Each goes through `fit`, where those of TFDS are not of one shape or kind. Raises DataError for
+    a data set that is damaged, or not in the folder `data_dir` and cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
     folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
@@ -49,10 +49,8 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
             builder = tfds.builder(name, data_dir=data_dir)
             if not builder.is_prepared():
                 _download(tfds, builder)
-            options = tf.data.Options()
-            options.autotune.enabled = False  # as in `draw_tf.data.batches`
-            config = tfds.ReadConfig(options=options, interleave_cycle_length=1,
-                                     try_autocache=False)
+            config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+            config.options.autotune.enabled = False  # as in `draw_tf.data.batches`
             images = builder.as_dataset(split=split, shuffle_files=False, read_config=config).map(
                 lambda example: fit(example["image"]), num_parallel_calls=tf.data.AUTOTUNE)
             return collect(images.batch(READ_AT_ONCE).as_numpy_iterator(),
