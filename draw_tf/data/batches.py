@@ -61,8 +61,9 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     rows = batch_size // num_shards
 
     @tf.autograph.experimental.do_not_convert  # traced in less time
-    def chunk(steps):
-        """The batches of some steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
+    def chunk(number):
+        """The batches of a few steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
+        steps = start_step + number * _CHUNK + tf.range(_CHUNK, dtype=tf.int64)  # [CHUNK]
         first = steps[:, tf.newaxis] * batch_size + tf.constant(shards, tf.int64) * rows
         first = tf.reshape(first, [-1])  # [CHUNK * S], position of each batch's first image
         positions = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)  # [CHUNK * S, rows]
@@ -80,8 +81,8 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
         return batches
 
     # One thread keeps far ahead of training; more would only take its cores.
-    steps = tf.data.Dataset.counter(start_step).batch(_CHUNK, drop_remainder=True)
-    return steps.map(chunk).unbatch().prefetch(2 * _CHUNK * len(shards)).with_options(_OPTIONS)
+    dataset = tf.data.Dataset.counter().map(chunk).unbatch()
+    return dataset.prefetch(2 * _CHUNK * len(shards)).with_options(_OPTIONS)
 
 
 def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.data.Dataset:
