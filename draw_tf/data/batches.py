@@ -41,8 +41,9 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     and the number of its step alone. Raises ConfigError for an argument out of its range.
 
     Args:
-      images, seed, start_step: what to train on, and two whole numbers from 0 to 2**31 - 1.
+      images: what to train on.
       batch_size: N, images per step over all shards.
+      seed, start_step: whole numbers from 0 to 2**31 - 1; `start_step` is the first step's.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
         each time an image is seen, as "static" is too for images without end (`Images.make`).
       num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.

@@ -50,12 +50,12 @@ class Images:
     """One split in memory.
 
     Attributes:
-      pixels: array [M, H, W, C] of any number type, in [0, scale]; else ConfigError.
+      pixels: [M, H, W, C] of any number type, not empty, in [0, scale]; else raises ConfigError.
       scale: 255 for grey levels, 1 for pixels that are 0 or 1 or already fractions.
       name, split: of the data set, and "train", "validation" or "test".
       make: where images are made without end, a function of (key, numbers) to those of these
-        numbers, int64 [K], as uint8 [K, H, W, C]. Training takes its images from it, with the
-        seed as the key; `pixels` is a fixed sample for everything else.
+        numbers, int64 [K], with the shape and scale of `pixels`. Training takes its images from
+        it, with the seed as the key; `pixels` is a fixed sample for everything else.
     """
 
     pixels: np.ndarray
