@@ -1,4 +1,8 @@
-"""DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2."""
+"""DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2.
+
+Importing it imports TensorFlow without its messages, and sets TF_CPP_MIN_LOG_LEVEL to 3 (fatal
+messages only) where it is not set.
+"""
 
 import contextlib
 import os
@@ -30,8 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _quiet():  # on a machine without a GPU, TensorFlow reports at length that there is none
     from draw_tf.checkpoints import load
     from draw_tf.checkpoints.listing import load_listing_weights
-    from draw_tf.config import DRAWConfig, TrainConfig
-    from draw_tf.models.draw import DRAW
-    from draw_tf.models.vae import VAE
+    from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+    from draw_tf.models import DRAW, VAE
 
-__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "load", "load_listing_weights"]
+__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "VAEConfig", "load", "load_listing_weights"]

@@ -54,7 +54,8 @@ def define_flags(config_class) -> None:
             flags.DEFINE_float(name, default, meta["help"], meta["at_least"])
         else:
             flags.DEFINE_string(name, default, meta["help"])
-        flag = flags.FLAGS[name]  # whose own `parse` is replaced, for flags of a kind share theirs
+        flag = flags.FLAGS[name]
+        # replaced in the flag and not in its parser, which all flags of a type share
         flag.parse = lambda text, flag=flag, parse=flag.parse: parse(current_value(flag.name, text))
 
 
@@ -86,16 +87,14 @@ def _parse(argv):
 
 
 def start(define, main) -> None:
-    """Runs a command whose flags are defined now, by `define()`; see `run`."""
+    """Runs a command's `main` under absl, with the flags that `define()` defines now.
+
+    Errors that are meant for the user are one sentence, without a traceback.
+    """
     known = set(FLAGS)
     define()
     for name in set(FLAGS) - known:  # so that --help lists them, whichever file has `main`
         FLAGS.register_key_flag_for_module(sys.argv[0], FLAGS[name])
-    run(main)
-
-
-def run(main) -> None:
-    """Runs a command's `main` under absl; errors meant for the user come without a traceback."""
 
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)  # TensorFlow reports its routine through absl

@@ -1,8 +1,8 @@
 """The two settings of a run: what the model is (DRAWConfig) and how it is trained (TrainConfig).
 
 Both are frozen and travel as JSON in a run's `config.json`. Each field declares its help text and
-its range beside its default, and checks and command line flags are made from these. A new object
-raises a ConfigError that names the field and its value where one is out of its range.
+its range beside its default; checks and command line flags are made from these declarations.
+Making one with a field out of its range raises a ConfigError that names the field and the value.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 # What the settings of older runs and flagfiles are now.
 _OLD_VALUES = {("jit_compile", "auto"): True, ("jit_compile", "true"): True,
                ("jit_compile", "false"): False, ("unroll", "auto"): 0}
-_OLD_FIELD = "warmup_steps"
+_OLD_FIELD = ("train", "warmup_steps")  # which older runs have, and nothing reads now
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -37,9 +37,8 @@ def _require(condition, name, value, rule):
 
 
 def _is_kind(value, kind):
-    if isinstance(value, bool) or kind is bool:
-        return kind is bool and isinstance(value, bool)
-    return isinstance(value, (int, float) if kind is float else kind)
+    return (isinstance(value, bool) == (kind is bool)
+            and isinstance(value, (int, float) if kind is float else kind))
 
 
 def check_whole(at_least: int, **values) -> None:
@@ -56,10 +55,9 @@ def _check_field(field: dataclasses.Field, value) -> None:
         ("of at least" if kind is int else "at least", meta["at_least"], operator.ge),
         ("above", meta["above"], operator.gt), ("below", meta["below"], operator.lt))
         if bound is not None]
-    fits = _is_kind(value, kind) and all(inside(value, bound) for _, bound, inside in rules) and (
-        not meta["choices"] or value in meta["choices"])
-    if kind is float:
-        fits = fits and abs(value) <= sys.float_info.max
+    fits = (_is_kind(value, kind) and all(inside(value, bound) for _, bound, inside in rules)
+            and (not meta["choices"] or value in meta["choices"])
+            and (kind is not float or abs(value) <= sys.float_info.max))
     rule = " and ".join(f"{word} {bound}" for word, bound, _ in rules)
     _require(fits, field.name, value, "one of " + ", ".join(meta["choices"]) if meta["choices"]
              else f"{_KINDS[kind]} {rule}".strip())
@@ -67,7 +65,7 @@ def _check_field(field: dataclasses.Field, value) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class DRAWConfig:
-    """What the model is. The defaults are the article's."""
+    """What the model is. The defaults are the article's. Bad values raise ConfigError."""
 
     image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
     glimpses: int = _field(10, "T: steps in which an image is drawn (the article's T)",
@@ -101,7 +99,7 @@ class DRAWConfig:
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig:
-    """What the plain VAE is: one latent vector, two dense layers each way."""
+    """What the plain VAE is: one latent vector, two dense layers each way. See DRAWConfig."""
 
     image_shape: tuple[int, int, int] = _field((28, 28, 1), "height, width, channels in pixels")
     hidden_size: int = _field(500, "D: units of each dense layer", at_least=1, below=2**14)
@@ -132,7 +130,7 @@ def _check_model(config):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How the model is trained. The defaults are the article's where it gives a value."""
+    """How it is trained. The defaults are the article's where it has any. See DRAWConfig."""
 
     dataset: str = _field("digits", "what to train on; the README has the list", fixed=True)
     binarize: str = _field("none", "make pixels 0 or 1: never, by one fixed draw, or by a new "
@@ -177,7 +175,8 @@ class TrainConfig:
             _check_field(field, value)
         _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
         sides = self.image_size.split(",")
-        fits = len(sides) == 2 and all(side.isdecimal() and 0 < int(side) < 2**13 for side in sides)
+        fits = len(sides) == 2 and all(side.isdecimal() and len(side) < 5 and 0 < int(side) < 2**13
+                                       for side in sides)
         _require(fits, "image_size", self.image_size,
                  "height,width in pixels, each above 0 and below 8192")
 
@@ -216,12 +215,14 @@ def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
-        fields = {name: value for name, value in content[part].items() if name != _OLD_FIELD}
+        fields = {name: value for name, value in content[part].items()
+                  if (part, name) != _OLD_FIELD}
         if part == "model" and fields.get("kind") == "vae":
             del fields["kind"]
             config_class = VAEConfig
-        known = [field.name for field in dataclasses.fields(config_class)]
-        for name in sorted(set(fields).difference(known)):
-            raise ConfigError(f"the configuration's part {part!r} has an unknown field: {name!r}")
+        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(config_class)})
+        if unknown:
+            raise ConfigError(
+                f"the configuration's part {part!r} has an unknown field: {unknown[0]!r}")
         configs.append(config_class(**fields))
     return tuple(configs)

@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """Defines the flags; at import they would be in another command's way."""
+    """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
                         "the package", required=True)
     flags.DEFINE_string("saved_model", None, "a folder to make, for TensorFlow's SavedModel")

@@ -20,7 +20,7 @@ BLOCK = 2000  # training images
 
 
 def define_flags() -> None:
-    """Defines the command's flags; at import they would get in another command's way."""
+    """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_list("workdirs", [], "folders of runs, whose names become those of the curves")
     flags.DEFINE_string("samples", None, "a run, or weights that ship with the package, to draw "
                         "new images with, beside the nearest of its training images")
@@ -32,7 +32,8 @@ def define_flags() -> None:
 def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
     """Writes `out`/NAME.jsonl for each run, and `out`/training.png of all.
 
-    Raises ConfigError where two runs have the same name, and WorkdirError for one without metrics.
+    Raises ConfigError where two runs have the same name, WorkdirError for one without metrics, and
+    MissingPackageError where matplotlib is not installed.
     """
     runs = {}
     for workdir in map(pathlib.Path, workdirs):
@@ -52,7 +53,7 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
 
 
 def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None = None) -> None:
-    """Writes `out`/samples.png of a run's model; see `tiles.samples_and_nearest`."""
+    """Writes `out`/samples.png (`tiles.samples_and_nearest`). Raises as `load` and `data.load`."""
     model = checkpoints.load(workdir)
     _, config = checkpoints.read_config(checkpoints.resolve(workdir))
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)

@@ -13,7 +13,8 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
 
     The content, bytes or text to write as UTF-8, goes to a file beside `path`, reaches the disk,
     and takes the name. An interrupted write leaves `path` as it was. Links are followed, and what
-    is not a regular file, such as /dev/stdout, is written to directly. Raises OSError.
+    is not a regular file, such as /dev/stdout, is written to directly. Raises OSError, also where
+    the folder does not exist.
     """
     path = pathlib.Path(os.path.realpath(path))
     data = content.encode("utf-8") if isinstance(content, str) else content
@@ -46,7 +47,7 @@ def write_json(path: str | os.PathLike, content) -> None:
 
 
 def check_output(name: str, path: str | os.PathLike, *endings: str) -> None:
-    """Checks before the work that its result can be written to `path`, the flag `name`.
+    """Checks, before the work, that a result can be written to `path`, the value of flag `name`.
 
     Raises:
       ConfigError: the file cannot be written, or its name ends in none of the `endings`.

@@ -22,7 +22,7 @@ AT_ONCE = 100  # images that are drawn at once; more would only take memory
 
 
 def define_flags() -> None:
-    """Defines the flags; at import they would be in another command's way."""
+    """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
                         "the package; the best of those where not given")
     flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
@@ -76,8 +76,8 @@ def draw(model, workdir, seed):
     """What `--mode` asks for.
 
     Returns:
-      A Trace or Generation of N images; these images where they are redrawn or completed, else
-      None; and which of their pixels are known, [H, W, 1], where they are completed, else None.
+      A Trace or Generation of N images; the images of the data set that they redraw or complete,
+      [N, H, W, C], or None; and which pixels of those completed are known, [H, W, 1], or None.
     """
     config, rng = model.config, np.random.default_rng(seed)
 

@@ -16,7 +16,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The command's flags; not at import, where they would be in another command's way."""
+    """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_string("checkpoint", None, "prefix of the checkpoint (what its Saver returned), "
                         "or the folder that holds it", required=True)
     flags.DEFINE_string("workdir", None, "folder to make; it must not hold a run", required=True)

@@ -8,15 +8,14 @@ import math
 import numpy as np
 import tensorflow as tf
 
-TRAINING = 1  # the use that the noise of training is folded with
 _PHILOX = 1  # the generator's number in TensorFlow; named, so that all devices draw the same
 # Each use has a stream of its own under a key: the upper half of the generator's counter.
 ORDER, DYNAMIC, STATIC, EVALUATION, COMPOSE = range(5)
 
 
-def noise_for(seed: int, use: int, number, shape) -> tf.Tensor:
-    """Standard normal noise of one batch, a pure function of its arguments."""
-    key = tf.random.experimental.stateless_fold_in([seed, use], number)
+def noise_for(seed: int, step, shape) -> tf.Tensor:
+    """Standard normal noise of a step of training, a pure function of its arguments."""
+    key = tf.random.experimental.stateless_fold_in([seed, 1], step)
     return tf.random.stateless_normal(shape, key, alg="philox")
 
 
@@ -24,8 +23,8 @@ def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
                      latent_size: int) -> tf.Tensor:
     """The noise that images `first` to `first + count - 1` of a data set are evaluated with.
 
-    It depends on an image's number and on `sample`, a whole number that stands for other noise
-    each, not on the batch that the image is in: a data set has the same bound at every batch size.
+    The noise of an image depends on its number and on `sample`, a whole number, but not on the
+    batch that the image is in: a data set has the same bound at every batch size.
 
     Returns:
       [T, count, Z].
@@ -37,7 +36,7 @@ def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
 def between(first: np.ndarray, last: np.ndarray, num: int) -> np.ndarray:
     """Spherical interpolation, which keeps Gaussian noise as likely as its ends.
 
-    From the ends, [T, 1, Z] each, to `num` points with the ends among them, [T, num, Z].
+    Returns `num` points, [T, num, Z], from `first` to `last`, [T, 1, Z] each, both included.
     """
     cosine = np.sum(first * last) / (np.linalg.norm(first) * np.linalg.norm(last))
     angle = np.arccos(np.clip(cosine, -1, 1))

@@ -22,7 +22,7 @@ EVALUATION, NOTE = "evaluation.json", "RUN.md"
 
 
 def define_flags() -> None:
-    """The command's flags; not at import, where they would be in another command's way."""
+    """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_string("workdir", None, "folder of the run", required=True)
     flags.DEFINE_string("name", None, "what the weights will be called", required=True)
     flags.DEFINE_bool("half", False, "half the size: 16 bits a weight")
@@ -38,10 +38,10 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
          **options) -> dict:
     """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
 
-    `half` rounds the weights to float16, and `note` says how they were trained. Options, errors and
-    the report returned, which is of the weights as written, are those of `training.evaluate_run`.
-    Raises ConfigError also for a name of other characters than a-z, 0-9, - and _, and WorkdirError
-    where the folder cannot be written.
+    `half` rounds the weights to float16, and `note` says how they were trained. Options, result and
+    errors are those of `training.evaluate_run`, which is given the weights as written. Also raises
+    ConfigError where the name has characters other than a-z, 0-9, - and _, and WorkdirError where
+    the folder cannot be written.
     """
     if not re.fullmatch("[a-z0-9_-]+", name):
         raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")

@@ -13,7 +13,7 @@ MODELS = {"draw": DRAWConfig, "vae": VAEConfig}
 
 
 def define_flags() -> None:
-    """Defines the flags; at import they would be in another command's way."""
+    """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_string("workdir", None, "folder of the run; the same command again resumes it",
                         required=True)
     flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")

@@ -124,7 +124,7 @@ def run(monkeypatch):
 
     def call(main):
         try:
-            commands.run(main)
+            commands.start(lambda: None, main)
         except SystemExit as end:
             return end.code
 

@@ -22,21 +22,6 @@ from draw_tf.files import check_output, write_json
 from draw_tf.pictures import curves
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("configs", None, f"among {', '.join(jobs.CONFIGS)}; by default all, or none "
-                  "where there is a sweep")
-flags.DEFINE_list("modes", ["xla"], f"among {', '.join(jobs.MODES)}")
-flags.DEFINE_list("tasks", list(jobs.TASKS), f"among {', '.join(jobs.TASKS)}")
-flags.DEFINE_list("sweep", ["none"], f"among {', '.join(jobs.SWEEPS)}: how speed changes as one "
-                  "setting of the article's configuration grows")
-flags.DEFINE_integer("unroll", TrainConfig.unroll, "as train.py's")
-flags.DEFINE_integer("steps_per_call", TrainConfig.steps_per_call, "as train.py's")
-flags.DEFINE_float("seconds", 3.0, "of steady work per measurement, about; compiling and the peak "
-                   "come on top")
-flags.DEFINE_bool("peak", True, "measure the machine's matmul peak before and after each")
-flags.DEFINE_string("json", None, "a file for all measurements, written again after each")
-flags.DEFINE_string("plot", None, "a .png to draw the sweeps to")
-flags.DEFINE_string("from_json", None, "measure nothing: print and draw what --json wrote")
-
 # Head, alignment and width, and the record's field and its format.
 COLUMNS = (
     ("", "<14", "config", ""), ("mode", "<7", "mode", ""), ("task", "<9", "task", ""),
@@ -52,6 +37,24 @@ COLUMNS = (
     ("process MiB", ">13", "peak_memory_mib", ",.0f"),
 )
 NO_SWEEP = f"plot needs measurements of a sweep: --sweep={','.join(jobs.SWEEPS)}"
+
+
+def define_flags() -> None:
+    """Defines the flags; at import they could clash with those of another command."""
+    flags.DEFINE_list("configs", None, f"among {', '.join(jobs.CONFIGS)}; by default all, or none "
+                      "where there is a sweep")
+    flags.DEFINE_list("modes", ["xla"], f"among {', '.join(jobs.MODES)}")
+    flags.DEFINE_list("tasks", list(jobs.TASKS), f"among {', '.join(jobs.TASKS)}")
+    flags.DEFINE_list("sweep", ["none"], f"among {', '.join(jobs.SWEEPS)}: how speed changes as "
+                      "one setting of the article's configuration grows")
+    flags.DEFINE_integer("unroll", TrainConfig.unroll, "as train.py's")
+    flags.DEFINE_integer("steps_per_call", TrainConfig.steps_per_call, "as train.py's")
+    flags.DEFINE_float("seconds", 3.0, "of steady work per measurement, about; compiling and the "
+                       "peak come on top")
+    flags.DEFINE_bool("peak", True, "measure the machine's matmul peak before and after each")
+    flags.DEFINE_string("json", None, "a file for all measurements, written again after each")
+    flags.DEFINE_string("plot", None, "a .png to draw the sweeps to")
+    flags.DEFINE_string("from_json", None, "measure nothing: print and draw what --json wrote")
 
 
 def _heading(machine):
@@ -108,6 +111,9 @@ def _read(path):
     try:
         report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         report["records"] = [{**newer, **record} for record in report["records"]]
+        for record in report["records"]:
+            if record["sweep"]:
+                record[jobs.SWEEPS[record["sweep"]][0]]  # which a plot needs
         table = "\n".join([_heading(report["machine"]), *map(_row, report["records"])])
     except OSError as error:
         raise ConfigError(f"from_json {path} cannot be read: {why(error)}") from error
@@ -155,4 +161,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    commands.start(define_flags, main)

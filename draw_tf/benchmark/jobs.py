@@ -32,10 +32,10 @@ class Job:
 
     name: str  # of the configuration, such as "article" or "batch=128"
     model_config: DRAWConfig  # for images of 28 x 28 x 1, as the digits in the package are
-    config: TrainConfig  # its batch_size, seed, unroll, steps_per_call and optimizer matter
+    config: TrainConfig  # only batch_size, seed, unroll, steps_per_call and Adam's settings count
     mode: str  # one of MODES: eager, tf.function, or tf.function compiled with XLA
     task: str  # one of TASKS
-    sweep: str = ""  # that the job belongs to
+    sweep: str = ""  # the sweep that the job belongs to; "" for none
 
     def __str__(self):
         return f"{self.name}, {self.mode}, {self.task}"
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def steps_per_call(self) -> int:
-        """Steps between two returns to Python, where eager training is at every step."""
+        """Steps between two returns to Python; 1 for eager training and for generation."""
         return self.config.steps_per_call if self.task == "train" and self.mode != "eager" else 1
 
 

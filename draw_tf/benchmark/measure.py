@@ -65,7 +65,7 @@ def machine() -> dict:
 
 
 def matmul_peak(seconds: float = 0.5) -> float:
-    """GFLOP/s of one large product of float32 matrices, the best of about `seconds`.
+    """GFLOP/s of a large product of float32 matrices, the best of those made in about `seconds`.
 
     It is float32 as TensorFlow computes it: with TensorFloat-32 factors on GPUs that have them.
     """
@@ -99,7 +99,7 @@ def _page_faults():
 
 
 def _memory_watch():
-    """A function: the MiB that were taken at most since this call, compilations included."""
+    """Returns a function for the most MiB taken since this call, compilations included."""
     if device_kind() == "GPU":
         tf.config.experimental.reset_memory_stats("GPU:0")
         return lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
@@ -145,7 +145,7 @@ def measure(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dict:
     """Measures a job in this process, and with it the matmul peak, before and after.
 
     Steady work takes about `seconds`, and at least nine calls of `job.steps_per_call` steps;
-    compiling comes on top. Returns the `record`; raises DRAWError for too little memory.
+    compiling comes on top. Returns the `record`; raises DRAWError where memory is too small.
     """
     peak = matmul_peak if with_peak else lambda: None
     try:
@@ -192,10 +192,10 @@ def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
         "batch_size": job.config.batch_size, **dataclasses.asdict(job.model_config),
         "unroll": job.unroll, "steps_per_call": job.steps_per_call,
         "steps_per_window": times.calls * job.steps_per_call,
-        "compile_seconds": times.compile_seconds,  # tracing included
-        "ms_per_step": 1000 * step,  # the median, which the speeds are those of
+        "compile_seconds": times.compile_seconds,  # of tracing and compiling
+        "ms_per_step": 1000 * step,  # the median of the windows; the speeds follow from it
         "ms_per_step_min": 1000 * min(windows),
-        "spread": (max(windows) - min(windows)) / step,
+        "spread": (max(windows) - min(windows)) / step,  # the range as a share of the median
         "images_per_second": images_per_second,
         "gflops_per_second": gflops,  # of the operations that `matmul_flops` counts
         "peak_gflops_per_second_before": before, "peak_gflops_per_second_after": after,

@@ -43,7 +43,7 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     Args:
       images: what to train on.
       batch_size: N, images per step over all shards.
-      seed, start_step: whole numbers from 0 to 2**31 - 1; `start_step` is the first step's.
+      seed, start_step: whole numbers from 0 to 2**31 - 1; the first batch is of step `start_step`.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
         each time an image is seen, as "static" is too for images without end (`Images.make`).
       num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
@@ -89,9 +89,9 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
 def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.data.Dataset:
     """Every image once, in order, in pairs of a batch float32 [N, H, W, C] in [0, 1] and weights.
 
-    The weights, float32 [N], are 1 for an image and 0 for the blank ones that fill the last batch.
-    "dynamic" too means the fixed draw of `Images.binarized`: every evaluation is of the same
-    images. Raises ConfigError for an argument out of its range.
+    `batch_size` is N. The weights, float32 [N], are 1 for an image and 0 for the blank ones that
+    fill the last batch. `binarize` is as in training, except that "dynamic" means the fixed draw
+    too, so that every evaluation is of the same images. Raises ConfigError for bad arguments.
     """
     check_whole(1, batch_size=batch_size)
     _check_binarize(binarize)

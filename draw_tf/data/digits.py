@@ -50,10 +50,11 @@ def _colour(hues, lightness):
 
 
 def two(digits: np.ndarray, key: int, numbers: tf.Tensor) -> tf.Tensor:
-    """Two of `digits`, uint8 [M, H, W, 1], at random places, added: the paper's MultiMNIST.
+    """Images of two `digits` at random places, added and clipped: the paper's MultiMNIST.
 
-    Makes the images of these `numbers`, int64 [K], which lie close together, as uint8
-    [K, 60, 60, 1]. Image number i is a function of `digits`, `key` (a whole number) and i alone.
+    From digits uint8 [M, H, W, 1], makes the images of `numbers`, int64 [K], which lie close
+    together, as uint8 [K, 60, 60, 1]. Image i depends on `digits`, `key` (a whole number) and i
+    alone.
     """
     first, last = tf.reduce_min(numbers), tf.reduce_max(numbers)
     draws = noise.integers(key, noise.COMPOSE, first, last - first + 1, 4)  # [last - first + 1, 4]

@@ -52,10 +52,10 @@ class Images:
     Attributes:
       pixels: [M, H, W, C] of any number type, not empty, in [0, scale]; else raises ConfigError.
       scale: 255 for grey levels, 1 for pixels that are 0 or 1 or already fractions.
-      name, split: of the data set, and "train", "validation" or "test".
-      make: where images are made without end, a function of (key, numbers) to those of these
-        numbers, int64 [K], with the shape and scale of `pixels`. Training takes its images from
-        it, with the seed as the key; `pixels` is a fixed sample for everything else.
+      name, split: the name of the data set, and "train", "validation" or "test".
+      make: for images made without end, a function of (key, numbers) that returns the images of
+        these numbers, int64 [K], with the shape and scale of `pixels`. Training calls it with the
+        seed as the key; `pixels` is a fixed sample for everything else.
     """
 
     pixels: np.ndarray
@@ -113,13 +113,14 @@ def names() -> list[str]:
 
 def load(name: str, split: str, data_dir: str | None = None,
          shape: tuple[int, int, int] = (64, 64, 3)) -> Images:
-    """Loads one split of a data set into memory, as uint8 in an order that never changes.
+    """Loads one split of a data set as uint8 `Images`, in an order that never changes.
 
     Args:
       name: one of `names()`. Digits ship with the package, "folder:PATH" is the pictures of a
         folder, and the rest come through TensorFlow Datasets, which downloads them once.
-      split: "train", "test" or, except of digits and folders, "validation": the publishers', or
-        the last of their training images, 10,000 of MNIST and Fashion-MNIST, else a tenth.
+      split: "train" or "test"; or "validation", which digits and folders lack. Where the publishers
+        have none, it is the last of their training images (10,000 of MNIST and Fashion-MNIST, else
+        a tenth), and "train" is the rest.
       data_dir: folder of TensorFlow Datasets; None is its default, ~/tensorflow_datasets.
       shape: (H, W, C) that the pictures of a folder are brought to; other data sets have their own.
 
@@ -145,9 +146,10 @@ def evaluation_split(name: str) -> str:
 
 
 def binarize_for(trained_on: str, binarize: str, name: str) -> str:
-    """The `binarize` with which a model is given images of the data set `name`.
+    """The `binarize` for images of the data set `name` that a trained model is given.
 
-    It is that of its training, or "static" where `trained_on` is of zeros and ones and `name` not.
+    It is the one of its training, or "static" where `trained_on` has pixels 0 and 1 only and `name`
+    has grey ones.
     """
     trained = _REGISTRY.get(trained_on)  # None for a folder, and for arrays that have no entry
     return "static" if trained and trained.binary and not _entry(name).binary else binarize

