@@ -74,6 +74,11 @@ def test_a_bad_value_of_great_length_is_cut(name, value):
         TrainConfig(**{name: value})
 
 
+def test_a_size_of_more_digits_than_python_reads_is_refused():
+    with pytest.raises(ConfigError, match="image_size must be height,width in pixels"):
+        TrainConfig(image_size="1," + "9" * 5000)
+
+
 @pytest.mark.parametrize("config_class, name, value", BAD)
 def test_a_bad_value_is_refused_by_field_and_value(config_class, name, value):
     with pytest.raises(ConfigError) as error:

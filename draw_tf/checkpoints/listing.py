@@ -25,10 +25,12 @@ OPTIMIZER = ("Adam", "Adam_1", "beta1_power", "beta2_power", "global_step")
 
 
 def _our_names(config):
-    """From each of the listing's names to those of our weights whose rows its variable joins."""
+    """The names of our weights whose rows each of the listing's variables joins, by its name."""
     names = {}
     for ours in weight_shapes(config):  # an LSTM's kernel comes before its recurrent kernel
         layer, part = ours.split("/")
+        if layer == "first":  # the listing starts from zeros
+            continue
         if layer in ("encoder", "decoder"):
             name = f"{layer}/lstm_cell/{part.removeprefix('recurrent_')}"
         else:
@@ -53,8 +55,8 @@ def load_listing_weights(model: DRAW, weights) -> None:
     Of an LSTM: kernel [inputs + D, 4D] over [input, h], gates i, j, f, o; bias [4D], without the
     forget bias. Of a dense layer: Matrix [inputs, outputs] and bias [outputs].
 
-    Raises ValueError, before it sets any, where the model has other equations, or a variable is
-    missing, not one of the model's, or of another shape.
+    Raises ValueError where the model has other equations, or a variable is missing, not one of the
+    model's, or of another shape; then no weight is set.
     """
     if model.config.equations != "article":
         raise ValueError("the listing's weights need a model with equations='article', got "
@@ -126,9 +128,9 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
                       shared_noise: bool = True) -> DRAWConfig:
     """Makes a workdir of the listing's checkpoint (see `read_checkpoint`); returns its settings.
 
-    What the checkpoint does not show are arguments, as in DRAWConfig. Raises ConfigError where it
-    cannot be read or is not the listing's, WorkdirError where the workdir holds a run already or
-    cannot be written.
+    The other arguments, as in DRAWConfig, do not show in the checkpoint. The workdir is made if it
+    is missing. Raises ConfigError where the checkpoint cannot be read or is not the listing's, and
+    WorkdirError where the workdir holds a run already or cannot be written.
     """
     workdir = check_name(workdir)
     for name in (CONFIG, WEIGHTS, FOLDER):

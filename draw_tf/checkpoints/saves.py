@@ -55,7 +55,10 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
 
 
 def tidy(workdir, step: int) -> None:
-    """Ends a `save` of this step that was killed; where there are later ones, the next one does."""
+    """Finishes a `save` of this step that was killed; may raise OSError.
+
+    Where there are later checkpoints, the next `save` does it.
+    """
     if saved_steps(workdir)[:1] == [step]:
         _prune(workdir, step)
 
@@ -92,8 +95,8 @@ def _reading(path):
 
 
 def sizes(path: str) -> dict[str, int]:
-    """How many numbers each part of a checkpoint has, such as "average"; 0 for those it lacks."""
-    counted = collections.Counter()
+    """How many numbers each part of a checkpoint has, such as "average"; may raise WorkdirError."""
+    counted = collections.Counter()  # 0 for parts that it lacks
     with _reading(path):
         for name, shape in tf.train.list_variables(path):
             counted[name.partition("/")[0]] += math.prod(shape)
@@ -101,7 +104,7 @@ def sizes(path: str) -> dict[str, int]:
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
-    """Reads a checkpoint's objects from `path`; raises WorkdirError where it lacks one of them."""
+    """Reads a checkpoint's objects; raises WorkdirError where it is damaged or lacks one."""
     with _reading(path):
         checkpoint.read(path).expect_partial().assert_existing_objects_matched()
 

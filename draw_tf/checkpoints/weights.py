@@ -31,7 +31,7 @@ def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
 def assign_weights(model: ImageModel, weights) -> None:
     """Sets every weight of a model from a mapping of name to array.
 
-    Raises ValueError, before it sets any, for one that is missing, unknown or of another shape.
+    Raises ValueError for one that is missing, unknown or of another shape; then none is set.
     """
     check_shapes(weight_shapes(model.config), {name: weights[name].shape for name in weights})
     for name, variable in named_weights(model).items():
@@ -40,7 +40,7 @@ def assign_weights(model: ImageModel, weights) -> None:
 
 def save_weights(model: ImageModel, path: str | os.PathLike, dtype=np.float32,
                  step: int | None = None) -> None:
-    """Writes `named_weights` as an .npz, with their training step where it is given."""
+    """Writes `named_weights` as an .npz, with their step if given; may raise OSError."""
     arrays = {} if step is None else {STEP: np.int64(step)}
     for name, variable in named_weights(model).items():
         arrays[name] = variable.numpy().astype(dtype)
@@ -66,7 +66,7 @@ def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
 def check_shapes(wanted, found, what="weight", unknown="not one of this model's") -> None:
     """Raises ValueError unless two dictionaries from name to shape are the same.
 
-    In its message, `what` is what does not fit, and `unknown` is said of a name only in `found`.
+    In the message, `what` names the kind, and `unknown` describes a name that only `found` has.
     """
     for name in sorted(set(wanted) ^ set(found)):
         raise ValueError(f"the {what} {name[:99]!r} is {'missing' if name in wanted else unknown}")
@@ -115,6 +115,9 @@ def _read_arrays(archive, shapes):
             shape, by_columns, dtype = read_header(file)
             if shape != wanted or dtype.kind != kind[0] or dtype.itemsize > 8:
                 raise ValueError(f"{name!r} must be {kind} of {wanted}, got {dtype} of {shape}")
-            numbers = np.frombuffer(file.read(), dtype)
+            # with a size, for a file that lies about its own would be unpacked whole
+            numbers = np.frombuffer(file.read(info.file_size), dtype)
+        if numbers.size != math.prod(wanted):
+            raise ValueError(f"{name!r} is not as long as its shape says")
         arrays[name] = numbers.reshape(shape, order="F" if by_columns else "C")
     return arrays

@@ -72,7 +72,7 @@ def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfi
 
 
 def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> None:
-    """Writes a run's settings into its workdir, made if need be; may raise WorkdirError."""
+    """Writes a run's settings into its workdir, made if it is missing; may raise WorkdirError."""
     with written(f"--workdir={workdir}"):
         pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
         write_json(pathlib.Path(workdir) / CONFIG, config_to_dict(model_config, train_config))

@@ -5,7 +5,7 @@ from draw_tf.models.vae import VAE
 
 
 def model_class(config) -> type[DRAW | VAE]:
-    """The class of the models that settings, a DRAWConfig or a VAEConfig, are of."""
+    """The class of model for these settings, a DRAWConfig or a VAEConfig."""
     return DRAW if isinstance(config, DRAW.Config) else VAE
 
 

@@ -19,7 +19,10 @@ LARGEST_LOG = 20  # of sigma2 and delta~, either way
 
 
 class Window(NamedTuple):
-    """One attention window per image; in a trace each field has a leading axis of T steps."""
+    """One attention window per image; in a trace each field has a leading axis of T steps.
+
+    Centre and distance are in pixels. Shapes are [N, 1], of the filters [N, n, W] and [N, n, H].
+    """
 
     gx: tf.Tensor  # [N, 1], column of the centre, in pixels from the first pixel's centre
     gy: tf.Tensor  # [N, 1], its row
@@ -51,7 +54,7 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
         delta = widest * tf.exp(log_delta)  # [N, 1]
     else:
         delta = widest / tf.exp(log_delta)  # [N, 1]; the listing divides
-    return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)
+    return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)  # [N, 1] each
 
 
 def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:

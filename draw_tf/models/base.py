@@ -37,7 +37,7 @@ class ImageModel(keras.Model):
             "bound_nats", "recon_nats", "kl_nats")]
 
     def get_config(self) -> dict:
-        """What `from_config` makes the same model of, without its weights."""
+        """The settings from which `from_config` makes the same model, without its weights."""
         return {"config": dataclasses.asdict(self.config), "unroll": self.unroll,
                 "name": self.name, "dtype": self.dtype_policy.name}
 
@@ -47,7 +47,7 @@ class ImageModel(keras.Model):
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
     def check_images(self, images) -> tf.Tensor:
-        """Images [N, H, W, C] in the model's number type; others and integers raise ValueError."""
+        """Images [N, H, W, C] in the model's number type; raises ValueError for any other input."""
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
@@ -101,7 +101,7 @@ class ImageModel(keras.Model):
         return all_steps(self._infer(images, noise, lambda step: step)[-1])
 
     def generate(self, num, noise=None, seed=None) -> Generation:
-        """Draws `num` new images from the prior, N of them (paper eq. 13-15).
+        """Draws N = `num` new images from the prior (paper eq. 13-15), with canvases in logits.
 
         The noise is the latent variables themselves, standard normal [T, N, Z]; where None, it is
         drawn from `seed`, or at random where that is None too. Raises ValueError where num is
@@ -120,18 +120,19 @@ class ImageModel(keras.Model):
         """
         output = self(images, noise)
         images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
-        recon_nats = losses.reconstruction_nats(images, output.logits, self.config.likelihood)
+        recon_nats = losses.reconstruction_nats(
+            images, output.logits, self.config.likelihood)  # [N]
         return recon_nats, output.kl_nats
 
     def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
-        """The terms of `bound`, and the gradient of its batch mean by each trainable variable."""
+        """The terms of `bound`, and the gradient of the mean bound by each trainable variable."""
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
         return recon_nats, kl_nats, tape.gradient(loss, self.trainable_variables)
 
     def log_weights(self, images, noise=None) -> tf.Tensor:
-        """log p(images, z) - log q(z | images) [N] of one sample of z, for importance weighting.
+        """log p(images, z) - log q(z | images) in nats, [N], for one sample of z.
 
         Arguments and errors are those of `call`.
         """

@@ -15,24 +15,24 @@ SIDES = ("left", "right", "top", "bottom")
 
 def kept_half(keep: str, height: int, width: int) -> np.ndarray:
     """Which pixels are known where one half is kept, float32 [H, W, 1] of 0 and 1."""
-    rows, columns = np.mgrid[:height, :width]
+    rows, columns = np.mgrid[:height, :width]  # [H, W] each
     known = {"left": columns < width // 2, "right": columns >= width - width // 2,
              "top": rows < height // 2, "bottom": rows >= height - height // 2}[keep]
-    return known[..., np.newaxis].astype(np.float32)
+    return known[..., np.newaxis].astype(np.float32)  # [H, W, 1]
 
 
 def complete(model: DRAW, images, known, noise=None) -> Trace:
     """Draws images of which only a part is known.
 
     At each step the encoder sees the images with their unknown part filled in by the canvas so far,
-    and the decoder draws on. So z_t comes from Q(z_t | known part, own guess of the rest), and each
-    noise gives another imagination: the last canvas. This is not a sample from p(unknown part |
-    known part): the encoder was trained on whole images, and early guesses are never taken back.
-    Nothing holds the known part of the last canvas to the images either, only the encoder's errors.
+    and the decoder draws on. So z_t comes from Q(z_t | known part, own guess of the rest). The last
+    canvas, in logits, is one imagination; other noise gives another. This is not a sample from
+    p(unknown part | known part): the encoder was trained on whole images, and early guesses are
+    never taken back. Only the encoder's errors hold the known part of the canvas to the images.
 
     Args:
       model: a DRAW.
-      images, noise: as for `DRAW.call`; the unknown part of the images is not looked at.
+      images, noise: as for `DRAW.call`, errors too; the unknown part of the images is not used.
       known: 1 where a pixel is known and 0 elsewhere, of a shape that broadcasts to the images.
     """
     images = model.check_images(images)  # [N, H, W, C]

@@ -24,7 +24,7 @@ FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 class DRAW(ImageModel):
     """Deep Recurrent Attentive Writer (Gregor et al. 2015, arXiv 1502.04623).
 
-    Arguments: those of `ImageModel`.
+    Its arguments are those of `ImageModel`.
     """
 
     Config = DRAWConfig
@@ -76,7 +76,7 @@ class DRAW(ImageModel):
         """
         hidden_layer, next_state = self.lstm_enc(image, prev_state)  # [N, D]
         mu, logsigma = heads(hidden_layer, self.mu_layer, self.logsigma_layer)  # [N, Z] each
-        return mu, logsigma, tf.exp(logsigma), next_state
+        return mu, logsigma, tf.exp(logsigma), next_state  # [N, Z] three times, [N, D] twice
 
     def sample(self, mu, sigma, distrib):
         """z ~ N(mu, sigma^2) from standard normal noise `distrib` (paper eq. 6); all [N, Z]."""
@@ -90,24 +90,26 @@ class DRAW(ImageModel):
         return self.lstm_dec(latent, prev_state)  # [N, D] and [N, D] twice
 
     def attn_window(self, scope, h_dec):
-        """Where to read or write (article "Attention implementation", paper eq. 21-26).
+        """Fx [N, n, W], Fy [N, n, H] and gamma [N, 1] of a window, from h_dec [N, D].
 
-        The scope is "read" or "write"; raises ValueError where the model has no attention of it.
+        Article "Attention implementation", paper eq. 21-26. The scope is "read" or "write"; raises
+        ValueError where the model has no such window.
         """
         window = self._window(scope, h_dec)
         return window.Fx, window.Fy, window.gamma  # [N, n, W], [N, n, H], [N, 1]
 
     def filterbank(self, gx, gy, sigma2, delta, size=None):
-        """`attention.filterbank` for this model's images; `size` is the read grid's where None."""
+        """`attention.filterbank` for this model's images; `size` is the read grid's by default."""
         return attention.filterbank(gx, gy, sigma2, delta, *self.config.image_shape[:2],
-                                    size or self.config.read_size, self.config.equations)
+                                    size or self.config.read_size,
+                                    self.config.equations)  # [N, n, W], [N, n, H]
 
     def read_attention(self, x, x_hat, h_dec_prev):
-        """Glimpses of image and residual image [N, H, W, C] through one window (paper eq. 27)."""
+        """Glimpses [N, 2 n n C] of x and x_hat [N, H, W, C] through one window (paper eq. 27)."""
         return _read(x, x_hat, self._window("read", h_dec_prev))  # [N, 2 n n C]
 
     def write_attention(self, hidden_layer):
-        """From h of the decoder [N, D] to what is added to the canvas (paper eq. 28-29)."""
+        """From h of the decoder [N, D] to the stroke [N, H, W, C] (paper eq. 28-29)."""
         window = self._window("write", hidden_layer)
         return _write(self._patch(hidden_layer), window)  # [N, H, W, C]
 
@@ -129,7 +131,8 @@ class DRAW(ImageModel):
         height, width, channels = self.config.image_shape
         if self.config.write_attention:
             height = width = self.config.write_size
-        return tf.reshape(self.patch_layer(hidden_layer), [-1, height, width, channels])
+        w = self.patch_layer(hidden_layer)  # [N, n n C], or [N, H W C]
+        return tf.reshape(w, [-1, height, width, channels])  # [N, n, n, C], or [N, H, W, C]
 
     # ------------------------------------------------------------ one step
 
@@ -186,16 +189,16 @@ class DRAW(ImageModel):
     # ------------------------------------------------------------ all steps
 
     def infer_steps(self, num, images, noise, keep):
-        """The logits [N, H, W, C], and what `keep` takes of each step's Trace, stacked."""
+        """The last canvas [N, H, W, C], and what `keep` returns for each step's Trace, stacked."""
         def step(state, noise, images):
             state, trace = self.infer_step(state, noise, images)
             return state, keep(trace)
 
         state, kept = scan(step, self.initial_state(num), noise, images, self.unroll)
-        return state.canvas, kept
+        return state.canvas, kept  # [N, H, W, C], and [T, N, ...] each
 
     def draw_steps(self, num, noise):
-        """The stacked Generation of latent variables [T, N, Z]."""
+        """The Generation of all steps, stacked, from latent variables `noise` [T, N, Z]."""
         def step(state, z, _):
             drawn = self.draw_step(*state, z)
             return ([drawn.h_dec, drawn.c_dec], drawn.canvases), drawn
@@ -205,7 +208,7 @@ class DRAW(ImageModel):
 
 
 def _read(x, x_hat, window):
-    """Image and residual image, flat and joined, as a window shows them; whole without one."""
+    """The images [N, H, W, C], or what a window shows of them, flat and joined: [N, R]."""
     if window:
         x, x_hat = (attention.read(image, window.Fx, window.Fy, window.gamma)
                     for image in (x, x_hat))  # [N, n, n, C] each
@@ -213,5 +216,6 @@ def _read(x, x_hat, window):
 
 
 def _write(w, window):
-    """The stroke [N, H, W, C] that a patch makes: itself, where there is no window."""
+    """The stroke [N, H, W, C] of a patch; without a window, the patch is the stroke."""
+    # [N, H, W, C]
     return attention.write(w, window.Fx, window.Fy, window.gamma) if window else w

@@ -28,7 +28,7 @@ def affine(kernel: tf.Tensor, bias: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
     ones = tf.ones_like(inputs[0][:, :1])  # [N, 1]
     rows = tf.split(kernel, [x.shape[1] for x in inputs], axis=0)  # [D, units] each
     used = [pair for pair in zip(inputs, rows) if not _is_zero(pair[0])]
-    inputs, rows = zip(*used, (ones, bias[tf.newaxis]))
+    inputs, rows = zip(*used, (ones, bias[tf.newaxis]))  # [N, D] and [D, units] each
     return product(tf.concat(inputs, axis=1), tf.concat(rows, axis=0))  # [N, units]
 
 
@@ -42,11 +42,13 @@ def heads(x: tf.Tensor, *layers: keras.layers.Dense) -> list[tf.Tensor]:
     """The outputs [N, units] of built layers for one input [N, D], in one product to be faster."""
     kernel = tf.concat([layer.kernel for layer in layers], axis=1)  # [D, sum of units]
     bias = tf.concat([layer.bias for layer in layers], axis=0)  # [sum of units]
-    return tf.split(affine(kernel, bias, x), [layer.units for layer in layers], axis=1)
+    outputs = affine(kernel, bias, x)  # [N, sum of units]
+    return tf.split(outputs, [layer.units for layer in layers], axis=1)  # [N, units] each
 
 
 def flat(*images: tf.Tensor) -> tf.Tensor:
     """Joins images, flattened: [N, ...] each to [N, sum of their sizes]."""
+    # [N, size] each
     rows = [tf.reshape(image, [-1, math.prod(image.shape[1:])]) for image in images]
     return tf.concat(rows, axis=1)  # [N, sum of their sizes]
 

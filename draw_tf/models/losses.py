@@ -37,7 +37,7 @@ def kl_nats(mu: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
 
 
 def log_prior_ratio(z: tf.Tensor, noise: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
-    """log p(z) - log q(z | image) of samples z = mu + sigma * noise: [..., Z] each to [...]."""
+    """log p(z) - log q(z | image) in nats, of z = mu + sigma * noise: [..., Z] each to [...]."""
     # the two Gaussians' constants cancel, and (z - mu) / sigma is the noise
     terms = 0.5 * (tf.square(noise) - tf.square(z)) + logsigma  # [..., Z]
     return tf.reduce_sum(terms, axis=-1)  # [...]
@@ -46,8 +46,8 @@ def log_prior_ratio(z: tf.Tensor, noise: tf.Tensor, logsigma: tf.Tensor) -> tf.T
 def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
     """The importance-weighted bound on -log p(image) in nats, [N] (Burda et al. 2016, eq. 8).
 
-    From log p(image, z) - log q(z | image) [K, N] of K samples z per image. It is the bound itself
-    at K = 1, and -log p(image) as K grows.
+    `log_weights` [K, N] are log p(image, z) - log q(z | image) of K samples z per image. The bound
+    is the plain one at K = 1, and tends to -log p(image) as K grows.
     """
     samples = log_weights.shape[0]
     return math.log(samples) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
@@ -55,7 +55,7 @@ def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
 
 def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
                 weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Means over a batch, by weights [N] if given: of recon_nats [N], kl_nats [T, N] to [1 + T]."""
+    """Means of recon_nats [N] and kl_nats [T, N] over a batch, by `weights` [N] if any: [1 + T]."""
     terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
     if weights is None:
         return tf.reduce_mean(terms, axis=1)  # [1 + T]
@@ -64,7 +64,10 @@ def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
 
 
 def report(means) -> dict:
-    """`batch_means` by name: recon_nats, kl_nats, their sum bound_nats, and kl_step_nats of T."""
+    """`batch_means` as a dictionary of numbers in nats per image.
+
+    bound_nats is recon_nats + kl_nats, and kl_step_nats is a list of T that sums to kl_nats.
+    """
     recon_nats, *kl_step_nats = (float(mean) for mean in means)
     kl_nats = sum(kl_step_nats)
     return {"bound_nats": recon_nats + kl_nats, "recon_nats": recon_nats, "kl_nats": kl_nats,

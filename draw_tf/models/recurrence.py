@@ -29,7 +29,7 @@ def device_kind() -> str:
 
 
 def auto_unroll(steps: int) -> int:
-    """Steps to unroll here: all of up to 16, else pieces of 2 (CPU) or 8 (GPU)."""
+    """Steps to unroll here: all T if at most 16, else pieces of 2 (CPU) or 8 (GPU)."""
     return steps if steps <= WHOLE else PIECE[device_kind()]
 
 
@@ -75,7 +75,7 @@ def scan(step, state, inputs, constants, unroll: int):
     # the pieces are of one size, so what does not fill one goes first
     state, first = _unrolled(step, state, _at(slice(head), inputs), constants)
     state, rest = _in_pieces(step, state, _at(slice(head, None), inputs), constants, unroll)
-    return state, _each(lambda *parts: tf.concat(parts, axis=0), first, rest)
+    return state, _each(lambda *parts: tf.concat(parts, axis=0), first, rest)  # [T, ...] each
 
 
 def _length(inputs):
@@ -88,14 +88,16 @@ def _unrolled(step, state, inputs, constants):
     for t in range(_length(inputs)):
         state, output = step(state, _at(t, inputs), constants)
         outputs.append(output)
-    return state, _each(lambda *steps: tf.stack(steps), *outputs)
+    return state, _each(lambda *steps: tf.stack(steps), *outputs)  # [T, ...] each
 
 
 def _at(index, structure):
+    """The tensors of a structure at an index, or a slice, of their first axis."""
     return _each(lambda x: x[index], structure)
 
 
-def _write(index, arrays, structure):
+def _put(index, arrays, structure):
+    """The arrays of a structure with the structure's tensors written at an index."""
     return _each(lambda array, x: array.write(index, x), arrays, structure)
 
 
@@ -108,7 +110,7 @@ def _in_pieces(step, state, inputs, constants, unroll):
     pieces = length // unroll
 
     def piece(state, inputs, constants, known=None):
-        """The state after U steps, their outputs, and the products that they made."""
+        """The state after U steps with inputs [U, ...], their outputs and their products."""
         made = []
         token = _PRODUCTS.set((made, known))
         try:
@@ -136,7 +138,7 @@ def _in_pieces(step, state, inputs, constants, unroll):
 
         def forward(p, start, arrays):
             end, outputs, products = piece(start, _at(p, inputs), constants)
-            return p + 1, end, _write(p, arrays, (start, outputs, products))
+            return p + 1, end, _put(p, arrays, (start, outputs, products))
 
         _, end, (starts, outputs, products) = tf.while_loop(
             lambda p, *_: p < pieces, forward, (0, state, _each(array_of, (state, *shapes))),
@@ -155,7 +157,7 @@ def _in_pieces(step, state, inputs, constants, unroll):
                 start_up, input_up, *more = tape.gradient(
                     results, given, output_gradients=(end_up, _at(p, output_ups)),
                     unconnected_gradients="zero")
-                return p - 1, start_up, _write(p, input_ups, input_up), _each(tf.add, sums, more)
+                return p - 1, start_up, _put(p, input_ups, input_up), _each(tf.add, sums, more)
 
             _, state_up, input_ups, (constants_up, variables_up) = tf.while_loop(
                 lambda p, *_: p >= 0, backward,

@@ -33,7 +33,7 @@ class Generation(NamedTuple):
 class Trace(NamedTuple):
     """A step of a pass: the latent variables, what they were made of, and what is written."""
 
-    canvases: tf.Tensor  # this and the fields from w to c_dec as in Generation
+    canvases: tf.Tensor  # [N, H, W, C], logits after the step
     mu: tf.Tensor  # [N, Z]
     logsigma: tf.Tensor  # [N, Z]
     z: tf.Tensor  # [N, Z]
@@ -43,10 +43,10 @@ class Trace(NamedTuple):
     read: Window | None = None  # None without read attention
     h_enc: tf.Tensor | None = None  # [N, D]
     c_enc: tf.Tensor | None = None  # [N, D]
-    w: tf.Tensor | None = None
-    write: Window | None = None
-    h_dec: tf.Tensor | None = None
-    c_dec: tf.Tensor | None = None
+    w: tf.Tensor | None = None  # [N, n, n, C], the patch; [N, H, W, C] without write attention
+    write: Window | None = None  # None without write attention
+    h_dec: tf.Tensor | None = None  # [N, D]
+    c_dec: tf.Tensor | None = None  # [N, D]
 
 
 class DRAWOutput(NamedTuple):

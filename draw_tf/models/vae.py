@@ -21,17 +21,18 @@ class VAE(ImageModel):
     """Variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114).
 
     Two dense layers of D rectified units each way, between the image and one latent vector.
-    Its arguments are those of `ImageModel`, where `unroll` makes no difference.
+    Its arguments are those of `ImageModel`; `unroll` makes no difference here.
     """
 
     Config = VAEConfig
 
     def __init__(self, config: VAEConfig = VAEConfig(), unroll: int = 0, **kwargs):
         super().__init__(config, unroll, **kwargs)
-        layers = [dense(*sizes, name, self.dtype_policy, "glorot_uniform")
-                  for name, sizes in self.layer_sizes(config).items()]
-        (self.enc1, self.enc2, self.mu_layer, self.logsigma_layer, self.dec1, self.dec2,
-         self.pixels_layer) = layers
+        layers = {name: dense(*sizes, name, self.dtype_policy, "glorot_uniform")
+                  for name, sizes in self.layer_sizes(config).items()}
+        self.enc1, self.enc2 = layers["enc1"], layers["enc2"]
+        self.mu_layer, self.logsigma_layer = layers["mu"], layers["sigma"]
+        self.dec1, self.dec2, self.pixels_layer = layers["dec1"], layers["dec2"], layers["pixels"]
         self.built = True
 
     @staticmethod

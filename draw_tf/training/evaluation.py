@@ -22,9 +22,9 @@ ROWS = 1024
 
 
 class Evaluator:
-    """A model with its compiled evaluations, which average over what `data.eval_dataset` gives.
+    """A model with its compiled evaluations over data sets as `data.eval_dataset` returns them.
 
-    `jit_compile` is for XLA, and `rows` how many images times importance samples are in one pass.
+    `jit_compile` compiles them with XLA; a pass has about `rows` images times importance samples.
     """
 
     def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
@@ -50,7 +50,10 @@ class Evaluator:
 
     @staticmethod
     def _average(dataset, batch_sum):
-        """The mean per image; `first`, for `batch_sum`, is the number of a batch's first image."""
+        """The mean over all images, in nats, of what `batch_sum(images, weights, first)` adds up.
+
+        `first` is the number of the batch's first image in the data set.
+        """
         total, count, first = 0.0, 0.0, 0
         for images, weights in dataset:
             total = total + batch_sum(images, weights, first)
@@ -58,7 +61,7 @@ class Evaluator:
         return total / count
 
     def means(self, dataset, samples: int = 1) -> np.ndarray:
-        """The bound's terms for `losses.report` under each of several draws, [samples, 1 + T]."""
+        """The bound's terms, nats per image, for each of several draws: [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
                 self._batch_means(images, self._noise([sample], first, len(images)), weights)
@@ -69,7 +72,7 @@ class Evaluator:
     def importance_weighted(self, dataset, samples: int) -> float:
         """The importance-weighted bound (`losses.importance_weighted_nats`, K = `samples`) in nats.
 
-        Only `rows` images and samples pass through the model at a time; their log weights, one
+        Only `rows` images times samples pass through the model at a time; their log weights, one
         number each, are kept.
         """
         def batch_sum(images, weights, first):

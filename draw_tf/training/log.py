@@ -54,7 +54,7 @@ def _os_errors():
 
 
 class Log:
-    """Everything a run writes except checkpoints; `changed` names settings that were different."""
+    """Everything a run writes except checkpoints; `changed` is from `workdir.changed_settings`."""
 
     def __init__(self, workdir, trainer, eval_images: Images, changed=()):
         self.workdir, self.trainer, self.changed = pathlib.Path(workdir), trainer, changed

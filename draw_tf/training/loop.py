@@ -56,7 +56,8 @@ def stop_requests():
             handlers.close()
 
         for number in numbers:
-            handlers.callback(signal.signal, number, signal.signal(number, receive))
+            before = signal.signal(number, receive)
+            handlers.callback(signal.signal, number, before)
         yield lambda: bool(received)
 
 
@@ -66,15 +67,16 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
 
     Args:
-      model_config, config: of the model, DRAW or VAE, and of the training.
+      model_config, config: the settings of the model, DRAW or VAE, and of the training.
       workdir: a folder, made where it is not there; the README lists what is left in it.
       train_images, eval_images: to learn from, and to evaluate on.
       profile_steps: the first and the last step to profile, or nothing.
-      strategy: from `make_strategy`. Several workers need theirs before TensorFlow does anything
-        else, so before the images are loaded.
+      strategy: from `make_strategy`; None makes it here. Several workers need theirs before
+        TensorFlow does anything else, so before the images are loaded.
 
     Returns:
-      The last evaluation, a `losses.report`; None if the run was stopped or at its end before one.
+      The last evaluation, a `losses.report`; None where there was none, because the run was stopped
+      before it or had already ended.
 
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.

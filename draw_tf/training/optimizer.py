@@ -15,7 +15,7 @@ class HalfThenExponential(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         """The rate [] at a step."""
         late = tf.maximum(2 * tf.cast(step, tf.float32) / self.steps - 1, 0)  # [], 0 to 1
-        return self.peak * (self.final / self.peak) ** late
+        return self.peak * (self.final / self.peak) ** late  # []
 
     def get_config(self) -> dict:
         """The arguments of `__init__`."""
@@ -23,10 +23,10 @@ class HalfThenExponential(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizer(config: TrainConfig, equations: str, replicas: int = 1) -> keras.Optimizer:
-    """Adam, which clips as `equations` say: the article's each gradient, the paper's all together.
+    """Adam; it clips each gradient under the article's equations, all together under the paper's.
 
-    Keras clips on each of R `replicas`, which hold 1/R of the gradients, and adds up afterwards:
-    hence each clips to 1/R of the norm.
+    Each of R `replicas` holds 1/R of the gradients. Keras clips on each of them and adds up
+    afterwards, so each clips to 1/R of the norm.
     """
     # a constant rate is a decay to itself, so that both kinds of run have the same checkpoints
     final = config.learning_rate if config.schedule == "constant" else config.final_learning_rate

@@ -56,7 +56,10 @@ class Trainer:
         self.evaluator = Evaluator(self.evaluated, config.jit_compile)
 
     def start(self, images: Images) -> None:
-        """Sets the first weights as `start` asks; raises ConfigError where they cannot be had."""
+        """Sets the first weights as the `start` setting asks.
+
+        Raises ConfigError where it names a run that cannot be read or has other shapes.
+        """
         start = self.config.start
         if start == "data":
             start_from_data(self.model, images.mean())
@@ -85,7 +88,7 @@ class Trainer:
         """Raises TrainingError unless all processes that train together are at the same step."""
         if self.config.distribute == "multi_worker":
             step = tf.cast(self.step, tf.float64)  # []
-            if self.agree(self._sum(step) != self.replicas * step):
+            if self.agree(bool(self._sum(step) != self.replicas * step)):
                 raise TrainingError(
                     f"the workers would start at different steps (this one at {int(step)}): give "
                     "all of them the same --workdir, in a folder that they share")

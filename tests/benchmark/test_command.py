@@ -211,6 +211,17 @@ def test_a_file_of_something_else_is_refused(content, tmp_path, capsys):
                                                                         f"--from_json={path}")
 
 
+@pytest.mark.parametrize("missing", ["sweep", "glimpses"])
+def test_a_file_without_what_a_plot_needs_is_refused(missing, tmp_path, capsys):
+    report = sweep_report(peaks=(None, None))
+    for record in report["records"]:
+        del record[missing]
+    path = tmp_path / "speed.json"
+    path.write_text(json.dumps(report))
+    assert f"was not written by --json: KeyError('{missing}')" in refusal(
+        capsys, f"--from_json={path}", f"--plot={tmp_path / 'growth.png'}")
+
+
 def test_a_file_that_does_not_exist_is_refused(tmp_path, capsys):
     path = tmp_path / "speed.json"
     assert refusal(capsys, f"--from_json={path}").endswith(

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf import DRAW, DRAWConfig, load_listing_weights
+from draw_tf.checkpoints.listing import listing_shapes
 from draw_tf.models import losses
 from tests.numerics import (
     RECORDED,
@@ -17,6 +18,7 @@ from tests.numerics import (
     in_mode,
     named_gradients,
     relative_error,
+    small_config,
 )
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
@@ -81,3 +83,8 @@ def test_losses_and_gradient_norms():
     want = {name.removeprefix("norm_logits:"): value for name, value in batch.items()
             if name.startswith("norm_logits:") or name in ("Lx", "Lz")}
     assert_close(got, want, RECORDED)
+
+
+def test_the_listing_has_no_variables_for_a_learned_first_state():
+    shapes = [listing_shapes(DRAW(small_config(equations=name))) for name in ("article", "paper")]
+    assert shapes[0] == shapes[1]

@@ -5,13 +5,14 @@ import io
 import re
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 
 from draw_tf import DRAW, checkpoints
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.checkpoints.weights import weight_shapes
+from draw_tf.checkpoints.weights import read_weights, weight_shapes
 from draw_tf.checkpoints.workdir import WEIGHTS
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
@@ -154,6 +155,26 @@ def test_no_more_is_unpacked_than_a_file_may_hold(tmp_path, spoil):
     try:
         assert "'mu/bias' is not as long as its shape says" in sentence(checkpoints.load, tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_more_is_unpacked_than_the_directory_of_a_file_says(tmp_path):
+    config, path = small_config(hidden_size=64), tmp_path / WEIGHTS
+    checkpoints.save_weights(DRAW(config), path)
+    name = "encoder/kernel.npy"  # zipfile unpacks smaller ones at once
+    pack(path, lambda members: {**members, name: members[name] + bytes(10**8)})
+    claimed = 128 + 4 * np.prod(weight_shapes(config)["encoder/kernel"])  # a header, and float32
+    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        start = file.read(claimed)
+    with zipfile.ZipFile(path, "a") as archive:
+        info = archive.getinfo(name)
+        info.file_size, info.CRC = len(start), zlib.crc32(start)
+        archive._didModify = True  # so that the directory is written again
+    tracemalloc.start()
+    try:
+        read_weights(path, config)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
 
