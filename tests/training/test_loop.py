@@ -1,5 +1,6 @@
 """The loop: what it leaves behind, that it stops and resumes exactly, and what it refuses."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -185,6 +186,29 @@ def test_resuming_is_exact_and_repeats_no_lines_logged_after_the_last_checkpoint
     assert steps == [(2, "train"), (3, "train"), (3, "test"), (4, "train"), (6, "train"),
                      (6, "test")]
     assert_same(saved_arrays(finished), saved_arrays(half))
+
+
+def test_the_profile_is_of_the_steps_asked_for(tmp_path, monkeypatch):
+    calls = []
+
+    class Recorded(Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            train = self.train
+            self.train = lambda batches, steps: (calls.append(int(steps)), train(batches, steps))[1]
+
+    class Profile(contextlib.ExitStack):
+        def __init__(self, _):
+            super().__init__()
+            calls.append("start")
+            self.callback(calls.append, "stop")
+
+    monkeypatch.setattr(loop, "Trainer", Recorded)
+    monkeypatch.setattr(tf.profiler.experimental, "Profile", Profile)
+    config = dataclasses.replace(TRAIN, steps_per_call=8, log_every=6, eval_every=6, save_every=6,
+                                 image_every=6)
+    training.train_and_evaluate(SIMPLE, config, tmp_path, *IMAGES, profile_steps=(2, 4))
+    assert calls == [2, "start", 2, "stop", 2]
 
 
 def test_a_run_resumed_between_the_profiled_steps_goes_on(half):
