@@ -15,6 +15,7 @@ ORDER, DYNAMIC, STATIC, EVALUATION, COMPOSE = range(5)
 
 def noise_for(seed: int, step, shape) -> tf.Tensor:
     """Standard normal noise of a step of training, a pure function of its arguments."""
+    # the 1 has no meaning, but another number would change what a seed trains
     key = tf.random.experimental.stateless_fold_in([seed, 1], step)
     return tf.random.stateless_normal(shape, key, alg="philox")
 
