@@ -53,7 +53,10 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
 
 
 def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None = None) -> None:
-    """Writes `out`/samples.png (`tiles.samples_and_nearest`). Raises as `load` and `data.load`."""
+    """Writes `out`/samples.png; see `tiles.samples_and_nearest`.
+
+    Raises what `checkpoints.load` and `data.load` raise.
+    """
     model = checkpoints.load(workdir)
     _, config = checkpoints.read_config(checkpoints.resolve(workdir))
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)

@@ -106,7 +106,7 @@ def _infer_config(weights, image_shape, **fields):
         return np.shape(weights[name])
 
     def side(name, numbers, depth):
-        """The n of grids [n, n, depth] of so many numbers."""
+        """The n of a grid [n, n, depth] that has this many numbers."""
         n = math.isqrt(max(numbers, 0) // depth)
         require(n > 0 and n * n * depth == numbers, name)
         return n

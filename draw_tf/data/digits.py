@@ -41,7 +41,7 @@ def colours(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _colour(hues, lightness):
-    """The purest colours [M, 3] of these hues in [0, 1) [M] that are so light."""
+    """The purest colours [M, 3] that have these hues [M] in [0, 1) and this lightness."""
     pure = np.clip(np.abs((hues[:, np.newaxis] * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)  # [M, 3]
     luma = (pure @ LUMA)[:, np.newaxis]  # [M, 1]
     darker = pure * lightness / luma  # [M, 3], mixed with black

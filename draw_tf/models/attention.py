@@ -103,7 +103,7 @@ def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf
 
 
 def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
-    """A stroke: 1/gamma * Fy' patch Fx per channel, [N, n, n, C] to [N, H, W, C] (eq. 29)."""
+    """A stroke: Fy' patch Fx / gamma per channel, [N, n, n, C] to [N, H, W, C] (paper eq. 29)."""
     patch = patch / gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
     rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
                          axis=2)  # [N, n, W, C]

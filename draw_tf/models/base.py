@@ -85,7 +85,7 @@ class ImageModel(keras.Model):
         return images, noise, *self.infer_steps(num, images, noise, keep)
 
     def call(self, images, noise=None) -> DRAWOutput:
-        """Encodes and redraws images [N, H, W, C] in [0, 1].
+        """Encodes and redraws images [N, H, W, C] in [0, 1]: logits [N, H, W, C], kl_nats [T, N].
 
         Noise is standard normal, [T, N, Z], and drawn where None. Images or noise of another shape
         raise ValueError.

@@ -70,7 +70,7 @@ class LSTMCell(keras.layers.LSTMCell):
         self.build((None, inputs))
 
     def call(self, inputs, states, training=False):
-        """One step."""
+        """One step: inputs [N, inputs], and states h and c, to h [N, D] and [h, c]."""
         h, c = states  # [N, D] each
         kernel = tf.concat([self.kernel, self.recurrent_kernel], axis=0)  # [inputs + D, 4 D]
         gates = affine(kernel, self.bias, *tf.nest.flatten(inputs), h)  # [N, 4 D]
@@ -82,7 +82,7 @@ class LSTMCell(keras.layers.LSTMCell):
 
 @tf.custom_gradient
 def _gated(gate, x):
-    """sigmoid(gate) * x, [N, D] of two of this shape.
+    """sigmoid(gate) * x, all of them [N, D].
 
     The gradient by x is divided by 1 + exp(-gate), not multiplied by sigmoid(gate). XLA repeats a
     sum or a product at every place that uses its result, but keeps the result of a division. All

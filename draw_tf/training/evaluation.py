@@ -138,7 +138,7 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
     """Evaluates the model of a run, or of weights that ship.
 
     The data set and `binarize` are the run's own where None (see `data.binarize_for`). Options are
-    those of `evaluate_model`; errors are those of that, `checkpoints.load` and `data.load`.
+    those of `evaluate_model`. Raises what `evaluate_model`, `checkpoints.load` and `data.load` do.
 
     Returns:
       What `evaluate_model` does, with dataset, split, binarize, and step: that of the training,
