@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from draw_tf import checkpoints, commands, data
 from draw_tf.config import BINARIZE
+from draw_tf.evaluation import evaluate_run
 from draw_tf.files import check_output, write_json
 from draw_tf.pictures import curves
-from draw_tf.training import evaluate_run
 
 FLAGS = flags.FLAGS
 

@@ -14,8 +14,8 @@ from draw_tf import checkpoints, commands
 from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
 from draw_tf.config import config_to_dict
 from draw_tf.errors import ConfigError, written
+from draw_tf.evaluation import evaluate_run
 from draw_tf.files import write_json
-from draw_tf.training import evaluate_run
 
 FLAGS = flags.FLAGS
 EVALUATION, NOTE = "evaluation.json", "RUN.md"

@@ -13,7 +13,7 @@ import draw_tf
 from draw_tf import DRAWConfig, TrainConfig, commands
 from draw_tf.errors import DRAWError
 from draw_tf.training import loop
-from tests.cli import run_script
+from tests.support.cli import run_script
 
 # ---------------------------------------------------------------- bad input
 

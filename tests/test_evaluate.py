@@ -14,7 +14,7 @@ from draw_tf import DRAWConfig, TrainConfig, data, evaluate, training
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
-from tests.cli import ROOT, run_module
+from tests.support.cli import ROOT, run_module
 
 REPORT = {"bound_nats": 101.5, "recon_nats": 80.25, "kl_nats": 21.25, "iwae_nats": 97.125,
           "kl_step_nats": [20.0, 1.25], "bound_se": 0.0625, "noise_samples": 4,

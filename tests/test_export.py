@@ -11,8 +11,8 @@ from draw_tf import DRAW, checkpoints
 from draw_tf.config import VAEConfig
 from draw_tf.export import save_model
 from draw_tf.models import make_model
-from tests.cli import run_module
-from tests.numerics import small_config
+from tests.support.cli import run_module
+from tests.support.numerics import small_config
 
 CONFIGS = [small_config(glimpses=2, hidden_size=8, equations="paper"),
            VAEConfig(image_shape=(7, 9, 1), hidden_size=8, latent_size=3)]

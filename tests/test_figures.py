@@ -10,7 +10,7 @@ from draw_tf import DRAW, DRAWConfig, TrainConfig, checkpoints, data
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
 from draw_tf.pictures import curves, strokes, tiles
-from tests.cli import run_module
+from tests.support.cli import run_module
 
 METRICS = [{"step": step, "split": split, "bound_nats": 100 + 1 / step}
            for step in range(1, 21) for split in ("train", "test")]

@@ -8,8 +8,8 @@ import pytest
 from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
 from draw_tf.training.log import Log
-from tests import soak
-from tests.cli import run_script
+from tests.support import soak
+from tests.support.cli import run_script
 
 pytestmark = pytest.mark.slow
 FLAGS = (*soak.FLAGS, *soak.VAE, "--train_steps=12")

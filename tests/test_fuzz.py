@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz_files import KINDS, fuzz
+from tests.support.fuzz_files import KINDS, fuzz
 
 
 @pytest.mark.slow

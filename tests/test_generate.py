@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from draw_tf import checkpoints
-from tests.cli import run_script
+from tests.support.cli import run_script
 
 
 @pytest.mark.parametrize("mode, num", [("prior", 5), ("reconstruct", 3), ("interpolate", 4)])

@@ -7,7 +7,7 @@ import tensorflow as tf
 from draw_tf import DRAW, DRAWConfig
 from draw_tf.checkpoints import named_weights
 from draw_tf.models import attention
-from tests.numerics import EXACT, exact_model, example, relative_error, small_config
+from tests.support.numerics import EXACT, exact_model, example, relative_error, small_config
 
 
 def column(*values):

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from draw_tf.checkpoints import read_metrics, saves
-from tests import child, soak
-from tests.cli import run_script
+from tests.support import child, soak
+from tests.support.cli import run_script
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(signal, "SIGHUP"),
                                                    reason="this system has no terminals to close")]

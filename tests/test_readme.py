@@ -12,7 +12,7 @@ import pytest
 from draw_tf import checkpoints, data, training
 from draw_tf.benchmark import measure
 from draw_tf.pictures.tiles import encode_png
-from tests.cli import ROOT, run_module, run_script
+from tests.support.cli import ROOT, run_module, run_script
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import draw_tf
-from tests.cli import ROOT
+from tests.support.cli import ROOT
 
 SCRIPTS = {"train", "generate"}
 FILES = {"train", "generate", "evaluate", "export", "ship", "figures", "import_listing"}
@@ -18,7 +18,7 @@ COMMANDS = {"draw_tf.benchmark.__main__", "draw_tf.data.make_digits",
             *(f"draw_tf.{name}" for name in FILES)}
 # From the bottom up. What stands on one floor knows nothing of its neighbours.
 FLOORS = [{"errors"}, {"config", "files"}, {"noise"}, {"models", "data"},
-          {"checkpoints", "pictures"}, {"training"}, {"commands"}, {"benchmark"},
+          {"checkpoints", "pictures"}, {"evaluation"}, {"training"}, {"commands"}, {"benchmark"},
           FILES]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

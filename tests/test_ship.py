@@ -8,8 +8,8 @@ import pytest
 from draw_tf import checkpoints, data, ship, training
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.errors import ConfigError
-from tests.checkpoints.examples import assert_same, numbers, save_run, sentence
-from tests.cli import run_module
+from tests.support.cli import run_module
+from tests.support.saved_runs import assert_same, numbers, save_run, sentence
 
 
 @pytest.fixture(scope="module")

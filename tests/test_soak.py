@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.soak import VAE, Soak
+from tests.support.soak import VAE, Soak
 
 # moments in moments.py, and how often each comes before the kill
 KILLS = {"config": 1, "data": 1, "metrics": 1, "prune": 2}

@@ -9,7 +9,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from tests.cli import ROOT
+from tests.support.cli import ROOT
 
 PATH = ROOT / "assets" / "draw_tour.ipynb"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from draw_tf import DRAWConfig, TrainConfig, data, training
-from tests.cli import ROOT, run_script
+from tests.support.cli import ROOT, run_script
 
 
 @pytest.fixture

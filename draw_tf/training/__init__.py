@@ -1,5 +1,4 @@
-"""Training and evaluation: the loop, the update, the log, the bound over a whole split."""
+"""Training: the loop, the update, the log."""
 
-from draw_tf.training.evaluation import Evaluator, evaluate_model, evaluate_run
 from draw_tf.training.loop import make_strategy, train_and_evaluate
 from draw_tf.training.trainer import Trainer

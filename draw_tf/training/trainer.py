@@ -15,10 +15,10 @@ from draw_tf.checkpoints import saves
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
+from draw_tf.evaluation import Evaluator
 from draw_tf.models import losses, make_model
 from draw_tf.models.start import start_from_data
 from draw_tf.noise import noise_for
-from draw_tf.training.evaluation import Evaluator
 from draw_tf.training.optimizer import make_optimizer
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from draw_tf.benchmark import jobs, measure
 from draw_tf.benchmark.measure import Times
 from draw_tf.errors import DRAWError
-from tests.cli import ROOT, run_module
+from tests.support.cli import ROOT, run_module
 
 MACHINE = {"kind": "CPU", "device": "a processor", "cpu_cores": 2, "tensorflow": "2.21.0"}
 NEW_FIELDS = ("page_faults_per_step", "peak_memory_mib")

@@ -14,8 +14,8 @@ import draw_tf
 from draw_tf import DRAW, checkpoints
 from draw_tf.checkpoints import listing
 from draw_tf.errors import ConfigError, WorkdirError
-from tests.cli import run_module
-from tests.numerics import example, small_config
+from tests.support.cli import run_module
+from tests.support.numerics import example, small_config
 
 tf1 = tf.compat.v1
 

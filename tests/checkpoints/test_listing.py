@@ -10,7 +10,7 @@ import tensorflow as tf
 from draw_tf import DRAW, DRAWConfig, load_listing_weights
 from draw_tf.checkpoints.listing import listing_shapes
 from draw_tf.models import losses
-from tests.numerics import (
+from tests.support.numerics import (
     RECORDED,
     SINGLE,
     arrays,

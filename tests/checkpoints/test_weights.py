@@ -16,7 +16,8 @@ from draw_tf.checkpoints.weights import read_weights, weight_shapes
 from draw_tf.checkpoints.workdir import WEIGHTS
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
-from tests.checkpoints.examples import (
+from tests.support.numerics import small_config
+from tests.support.saved_runs import (
     CONFIG,
     QUIET,
     assert_same,
@@ -26,7 +27,6 @@ from tests.checkpoints.examples import (
     sentence,
     some_weights,
 )
-from tests.numerics import small_config
 
 
 @pytest.mark.parametrize("fields", [{}, dict(read_attention=False), dict(write_attention=False),

@@ -14,7 +14,7 @@ from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import TrainConfig, config_to_dict
 from draw_tf.files import write_json
 from draw_tf.training.trainer import Trainer
-from tests.checkpoints.examples import (
+from tests.support.saved_runs import (
     CONFIG,
     QUIET,
     assert_same,

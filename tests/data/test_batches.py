@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from draw_tf import config, data, noise
 from draw_tf.data import Images, batches
-from tests.data.examples import SHAPE, grey, noisy, numbered, steps
+from tests.support.data_sets import SHAPE, grey, noisy, numbered, steps
 
 
 def indices_of(batches):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from draw_tf import data
 from draw_tf.data import batches, digits
-from tests.data.examples import steps
+from tests.support.data_sets import steps
 
 # ---------------------------------------------------------------- colour
 

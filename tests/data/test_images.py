@@ -10,8 +10,8 @@ import pytest
 
 from draw_tf import data, noise, training
 from draw_tf.data import Images, images, tfds
-from tests.cli import run_script
-from tests.data.examples import SHAPE, grey, numbered
+from tests.support.cli import run_script
+from tests.support.data_sets import SHAPE, grey, numbered
 
 # ---------------------------------------------------------------- the digits that ship
 

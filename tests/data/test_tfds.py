@@ -15,7 +15,7 @@ from draw_tf import data
 from draw_tf.data import images
 from draw_tf.data import tfds as tf_data
 from draw_tf.errors import DataError
-from tests.data.examples import steps
+from tests.support.data_sets import steps
 
 
 def nothing(feature):

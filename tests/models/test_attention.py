@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from draw_tf.models import attention, losses
-from tests import reference
-from tests.numerics import EXACT, SINGLE, in_mode
+from tests.support import reference
+from tests.support.numerics import EXACT, SINGLE, in_mode
 
 EQUATIONS = ("article", "paper")
 N, H, W, C, n = 3, 4, 5, 2, 2

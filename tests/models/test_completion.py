@@ -5,8 +5,8 @@ import pytest
 
 from draw_tf import DRAW
 from draw_tf.models.completion import SIDES, complete, kept_half
-from tests import reference
-from tests.numerics import example, model_with, small_config
+from tests.support import reference
+from tests.support.numerics import example, model_with, small_config
 
 CONFIG = small_config(glimpses=3, hidden_size=8, equations="paper")
 

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from draw_tf import DRAW
-from tests import reference
-from tests.numerics import (
+from tests.support import reference
+from tests.support.numerics import (
+    CASES,
     EXACT,
     SINGLE,
     arrays,
@@ -18,18 +19,6 @@ from tests.numerics import (
 )
 
 EQUATIONS = ("article", "paper")
-
-CASES = {
-    "two grid sizes": dict(read_size=2, write_size=5),
-    "grids of one point": dict(read_size=1, write_size=1),
-    "colour": dict(image_shape=(7, 9, 3), read_size=3, write_size=2),
-    "a tall image": dict(image_shape=(11, 6, 2)),
-    "shared noise": dict(shared_noise=True),
-    "no read attention": dict(read_attention=False, image_shape=(7, 9, 3)),
-    "no write attention": dict(write_attention=False, image_shape=(7, 9, 3)),
-    "no attention": dict(read_attention=False, write_attention=False),
-    "T over Z": dict(glimpses=4, latent_size=2),
-}
 
 
 def log_ratio(pass_):

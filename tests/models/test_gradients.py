@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests import reference
-from tests.models.test_draw import CASES
-from tests.numerics import (
+from tests.support import reference
+from tests.support.numerics import (
+    CASES,
     EXACT,
     arrays,
     assert_close,

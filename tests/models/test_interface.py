@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from draw_tf import DRAW
 from draw_tf.checkpoints import named_weights
-from tests.numerics import (
+from tests.support.numerics import (
     EXACT,
     SINGLE,
     assert_close,

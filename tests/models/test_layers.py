@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf.models.layers import LSTMCell, affine
-from tests.numerics import EXACT, assert_close
+from tests.support.numerics import EXACT, assert_close
 
 SIZES = (2, 3, 4)  # of the inputs
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf.models import losses
-from tests.numerics import EXACT, MODES, SINGLE, in_mode
+from tests.support.numerics import EXACT, MODES, SINGLE, in_mode
 
 N, H, W, C, Z = 3, 4, 5, 2, 3
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf.models.recurrence import auto_unroll, product, scan
-from tests.numerics import EXACT, assert_close, in_mode
+from tests.support.numerics import EXACT, assert_close, in_mode
 
 T, N, D = 7, 3, 4
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from draw_tf.models import attention, start
 from draw_tf.models.draw import DRAW
-from tests.numerics import EXACT, example, relative_error, small_config
+from tests.support.numerics import EXACT, example, relative_error, small_config
 
 EQUATIONS = ("article", "paper")
 SHAPE = (10, 12, 2)

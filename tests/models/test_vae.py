@@ -14,7 +14,7 @@ from draw_tf.config import VAEConfig
 from draw_tf.errors import ConfigError
 from draw_tf.models import losses, make_model
 from draw_tf.models.vae import VAE
-from tests.numerics import example, small_config
+from tests.support.numerics import example, small_config
 
 CONFIG = VAEConfig(image_shape=(5, 4, 3), hidden_size=7, latent_size=3)
 MODELS = (small_config(glimpses=2, hidden_size=8), CONFIG)

@@ -10,8 +10,8 @@ from draw_tf.models.attention import window_box
 from draw_tf.models.completion import complete, kept_half
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.page import page
-from tests.browser import Browser, program
-from tests.pictures.test_page import MODELS, WINDOW, draw
+from tests.support.browser import Browser, program
+from tests.support.pages import MODELS, WINDOW, draw
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from draw_tf import DRAWConfig
 from draw_tf.models.attention import Window, window_box
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.tiles import GAP, GREEN, RED
-from tests.pictures.examples import canvases, moving_box
+from tests.support.drawings import canvases, moving_box
 
 
 def playback(data, tick_ms=10):

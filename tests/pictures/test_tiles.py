@@ -4,7 +4,7 @@ import pytest
 
 from draw_tf.pictures import tiles
 from draw_tf.pictures.tiles import GAP, RED, Box
-from tests.pictures.examples import canvases, moving_box
+from tests.support.drawings import canvases, moving_box
 
 ANY_COLOUR = (9, 90, 200)
 

@@ -10,7 +10,7 @@ from tensorboard.compat.proto import event_pb2
 from draw_tf.checkpoints import saves
 from draw_tf.errors import WorkdirError
 from draw_tf.training.log import keep_events
-from tests.training.conftest import run
+from tests.support.trainings import run
 
 
 def records(path):

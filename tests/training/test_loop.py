@@ -20,7 +20,7 @@ from draw_tf.models.vae import VAE
 from draw_tf.training import loop
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
-from tests.training.conftest import (
+from tests.support.trainings import (
     IMAGES,
     MODEL,
     SIMPLE,

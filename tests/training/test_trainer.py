@@ -10,7 +10,7 @@ from draw_tf import data
 from draw_tf.training.loop import make_strategy
 from draw_tf.training.optimizer import make_optimizer
 from draw_tf.training.trainer import Trainer
-from tests.training.conftest import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, run, saved_arrays
+from tests.support.trainings import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from draw_tf.checkpoints import read_metrics, saves
-from tests import child
-from tests.cli import run_script
-from tests.training.conftest import assert_same, saved_arrays
+from tests.support import child
+from tests.support.cli import run_script
+from tests.support.trainings import assert_same, saved_arrays
 
 pytestmark = pytest.mark.slow
 FLAGS = ("--model=vae", "--hidden_size=8", "--latent_size=2", "--batch_size=8", "--save_every=2",

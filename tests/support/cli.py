@@ -9,7 +9,7 @@ from absl import app, flags
 
 from draw_tf import commands
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 app.define_help_flags()  # once per process: they stay when a command's flags go
 
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from draw_tf import DRAW, checkpoints, data
+from draw_tf import DRAW, checkpoints, data, evaluation
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import TrainConfig, config_to_dict
 from draw_tf.errors import ConfigError, WorkdirError
+from draw_tf.evaluation import Evaluator, evaluate_model, evaluate_run
 from draw_tf.files import write_json
 from draw_tf.noise import evaluation_noise
-from draw_tf.training import evaluation
-from draw_tf.training.evaluation import Evaluator, evaluate_model, evaluate_run
 from draw_tf.training.trainer import Trainer
-from tests import reference
-from tests.numerics import EXACT, exact_model, model_with, small_config
+from tests.support import reference
+from tests.support.numerics import EXACT, exact_model, model_with, small_config
+from tests.support.trainings import float64
 
 CONFIG = small_config(glimpses=2)
 
@@ -82,7 +82,8 @@ def test_the_standard_error_is_over_draws_of_the_noise(model, terms):
 
 
 def test_training_evaluates_with_the_same_numbers(model, terms):
-    trainer = Trainer(CONFIG, TrainConfig(jit_compile=False))
+    with float64():
+        trainer = Trainer(CONFIG, TrainConfig(jit_compile=False))
     trainer.model.set_weights(model.get_weights())
     report = trainer.evaluate(data.eval_dataset(IMAGES, 5))
     assert report["bound_nats"] == pytest.approx(terms[0].sum(axis=1).mean(), rel=EXACT)

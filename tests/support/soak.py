@@ -1,6 +1,6 @@
 """Kills a training run again and again, and compares what is left with a run that nobody killed.
 
-    python -m tests.soak [--kills=20] [--seed=0]
+    python -m tests.support.soak [--kills=20] [--seed=0]
 
 Each of these kills is a SIGKILL, of a real `train.py`. `--kills` of them come at random, and one at
 each of the moments in moments.py. After each one, the same command goes on.
@@ -22,7 +22,7 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from draw_tf.checkpoints import read_metrics, saves
-from tests import child
+from tests.support import child
 
 PATIENCE = 600  # seconds, after which a process hangs
 # how often each moment comes before the kill; the order makes sure that each one does come

@@ -10,8 +10,8 @@ from draw_tf.config import TrainConfig, config_to_dict
 from draw_tf.errors import WorkdirError
 from draw_tf.files import write_json
 from draw_tf.training.trainer import Trainer
-from tests import reference
-from tests.numerics import model_with, small_config
+from tests.support import reference
+from tests.support.numerics import model_with, small_config
 
 # one with every kind of weight, the learned first states among them
 CONFIG = small_config(glimpses=2, hidden_size=8, equations="paper")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from draw_tf import DRAW, DRAWConfig
 from draw_tf.checkpoints import assign_weights, named_weights
-from tests import reference
+from tests.support import reference
 
 # Tolerances, in units of the largest number of the tensor that is compared. "Seen" is the worst on
 # one machine, over 10 seeds of every case or over the 200 seeds of one.
@@ -30,6 +30,19 @@ MODES = ("eager", "graph", "xla")
 
 # on a GPU it would round the factors of a product to 10 bits
 tf.config.experimental.enable_tensor_float_32_execution(False)
+
+# settings that make a pass another: what small_config takes
+CASES = {
+    "two grid sizes": dict(read_size=2, write_size=5),
+    "grids of one point": dict(read_size=1, write_size=1),
+    "colour": dict(image_shape=(7, 9, 3), read_size=3, write_size=2),
+    "a tall image": dict(image_shape=(11, 6, 2)),
+    "shared noise": dict(shared_noise=True),
+    "no read attention": dict(read_attention=False, image_shape=(7, 9, 3)),
+    "no write attention": dict(write_attention=False, image_shape=(7, 9, 3)),
+    "no attention": dict(read_attention=False, write_attention=False),
+    "T over Z": dict(glimpses=4, latent_size=2),
+}
 
 
 def in_mode(function, mode):

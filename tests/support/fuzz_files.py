@@ -1,6 +1,6 @@
 """Damages files and reads them: each must load, or be refused in one sentence, at little cost.
 
-    python tests/fuzz_files.py [--count=2000] [--seed=0] [--kind=weights]
+    python tests/support/fuzz_files.py [--count=2000] [--seed=0] [--kind=weights]
 
 Prints the files that fail, and keeps them.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from draw_tf import checkpoints, data, training
 from draw_tf.checkpoints import saves, workdir
@@ -29,8 +29,8 @@ from draw_tf.errors import DRAWError
 from draw_tf.figures import draw_runs
 from draw_tf.models import make_model
 from draw_tf.training.trainer import Trainer
-from tests import damage
-from tests.cli import run_script
+from tests.support import damage
+from tests.support.cli import run_script
 
 SECONDS = 5  # of the processors, for one file
 MODEL = DRAWConfig(glimpses=2, hidden_size=8, latent_size=2, equations="paper")

@@ -15,8 +15,8 @@ import threading
 import keras
 from tqdm import tqdm
 
-from tests import moments
-from tests.cli import ROOT
+from tests.support import moments
+from tests.support.cli import ROOT
 
 _processes = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 _processes.set_forkserver_preload(["draw_tf.train"])
