@@ -100,13 +100,14 @@ def draw(model, workdir, seed):
     return steps, images, known
 
 
-def save(out, config, trace, inputs, known, caption):
+def save(out, model, train_config, trace, inputs, known, caption):
     """Writes what `draw` returned to the file `out`, as its ending says; may raise OSError."""
     ending = out.suffix.lower()
     if ending == ".html":
-        write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes, known=known))
+        write_whole(out, page(model, trace, inputs, caption, FLAGS.boxes, known,
+                              train=train_config))
         return
-    boxes = strokes.boxes(config, trace) if FLAGS.boxes else ()
+    boxes = strokes.boxes(model.config, trace) if FLAGS.boxes else ()
     probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
     if known is not None:
         picture = strokes.completions(probabilities, inputs[::FLAGS.imaginations], known)
@@ -129,6 +130,7 @@ def main(_):
     check_output("out", out, ".gif", ".png", ".html")
     workdir = checkpoints.best_pretrained() if FLAGS.workdir is None else FLAGS.workdir
     model = checkpoints.load(workdir)
+    _, train_config = checkpoints.read_config(checkpoints.resolve(workdir))
     if out.suffix.lower() == ".html" and not isinstance(model, DRAW):
         raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "
                           f"steps to look into; got {str(out)!r}")
@@ -137,7 +139,7 @@ def main(_):
     drawn = draw(model, workdir, seed)
     made = f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
-        save(out, model.config, *drawn, made)
+        save(out, model, train_config, *drawn, made)
     print(f"{made}: {out}")
 
 
