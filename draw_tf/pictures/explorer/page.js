@@ -120,7 +120,9 @@ function look(wanted, then) {
 function live(changed) {
   const latest = changed.steps.at(-1);
   const canvas = run?.done ? run.steps.at(-1).canvas : latest?.canvas;
-  if (canvas) drawStage(canvas, $("boxes").checked && latest, changed.known);
+  if (!canvas) return;
+  drawStage(canvas, $("boxes").checked && latest, changed.known);
+  if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
 }
 
 // Redraws what is on the pad; while the pen moves, as often as the computation allows.
@@ -195,6 +197,11 @@ function pickExample(k, then = play) {
 
 // Several imaginations of what is covered.
 function imagine(then = play) {
+  if (!drawing.base && !drawing.strokes.length) {  // nothing is drawn yet
+    if (examples.length) return pickExample(0, then);
+    if (D.digits) drawing.strokes.push({points: ghost.curve(), width: penWidth(), ink: "#fff"});
+    drawing.image = null;
+  }
   showPad();
   const known = cover.known.slice(), noises = [...examples[drawing.example]?.noises ?? []];
   while (noises.length < IMAGINATIONS) noises.push(normal());
@@ -263,14 +270,15 @@ function render() {
   step = clamp(step, 1, run.steps.length);
   const now = run.steps[step - 1], last = before(run, step), drawn = shown(last);
   drawStage(now.canvas, !finished && $("boxes").checked && now, run.known);
-  const stroke = now.canvas.map((v, k) => v - last[k]), scopes = $("boxes").checked ? SCOPES : [];
-  drawPicture($("before"), drawn, grey(1), now, scopes.slice(0, 1));
-  drawPicture($("stroke"), stroke, signed(largest(stroke)), now, scopes.slice(-1));
+  const stroke = now.canvas.map((v, k) => v - last[k]);
+  const windows = scope => $("boxes").checked ? [scope] : [];
+  drawPicture($("before"), drawn, grey(1), now, windows("read"));
+  drawPicture($("stroke"), stroke, signed(largest(stroke)), now, windows("write"));
   $("stroke").nextElementSibling.textContent = `stroke, in logits: \u00b1${short(largest(stroke), 2)}`;
   if (run.image) {
     const x = seen(run, drawn);
-    drawPicture($("x"), x, grey(1), now, ["read"].filter(name => scopes.includes(name)), run.known);
-    drawPicture($("x_hat"), x.map((v, k) => v - drawn[k]), signed(1), now, scopes.slice(0, 1));
+    drawPicture($("x"), x, grey(1), now, windows("read"), run.known);
+    drawPicture($("x_hat"), x.map((v, k) => v - drawn[k]), signed(1), now, windows("read"));
     if (run.done) drawBars(run, step);
   }
   if (now.read) {
@@ -375,19 +383,21 @@ const pen = {down: false, at: null, scale: 1};
 function showPad() {
   if (mode !== "draw" && mode !== "finish") return;
   const [ctx, width, height] = surface($("pad"), H / W), scale = width / W;
-  const covered = mode === "finish", base = covered ? image() : drawing.base;
+  const covered = mode === "finish", base = drawing.base;
   $("hint").hidden = covered || Boolean(base) || drawing.strokes.length > 0;
   ctx.fillStyle = drawing.ground;
   ctx.fillRect(0, 0, width, height);
   if (base) ctx.drawImage(bitmap(base, H, W, grey(1)), 0, 0, width, height);
-  ctx.save();
-  ctx.scale(scale, scale);
-  if (!covered) paint(ctx, drawing.strokes, drawing.ground);
-  ctx.fillStyle = "#7a808b";
-  for (let p = 0; covered && p < H * W; p++)
-    if (!cover.known[p * C]) ctx.fillRect(p % W - 0.02, Math.floor(p / W) - 0.02, 1.04, 1.04);
-  ctx.restore();
-  if (covered) drawKnown(ctx, cover.known, scale);
+  if (covered) {
+    const shade = image().map((v, k) => cover.known[k] ? v : 0.5);
+    ctx.drawImage(bitmap(shade, H, W, grey(1)), 0, 0, width, height);
+    drawKnown(ctx, cover.known, scale);
+  } else {
+    ctx.save();
+    ctx.scale(scale, scale);
+    paint(ctx, drawing.strokes, drawing.ground);
+    ctx.restore();
+  }
   if (pen.at && document.activeElement === $("pad")) {
     ctx.strokeStyle = pen.down ? "#ffb000" : "#4c9aff";
     ctx.lineWidth = 2;
@@ -501,13 +511,16 @@ const ghost = {
     this.frame = 0;
     pen.down = false;
   },
+  // The path as a smooth curve (Catmull and Rom's spline).
+  curve() {
+    const {path} = this, at = k => path[clamp(k, 0, path.length - 1)];
+    return Array.from({length: 8 * (path.length - 1)}, (_, p) => [0, 1].map(axis => {
+      const [a, b, c, d] = [-1, 0, 1, 2].map(by => at((p >> 3) + by)[axis]), t = p % 8 / 8;
+      return b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))) / 2;
+    }));
+  },
   draw(whole) {
-    const curve = [], {path} = this, at = k => path[clamp(k, 0, path.length - 1)];
-    for (let k = 0; k < path.length - 1; k++) for (let t = 0; t < 1; t += 0.125)  // Catmull-Rom
-      curve.push([0, 1].map(axis => {
-        const [a, b, c, d] = [-1, 0, 1, 2].map(by => at(k + by)[axis]);
-        return b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))) / 2;
-      }));
+    const curve = this.curve();
     penDown(curve[0]);
     if (whole) {
       penMove(...curve);
@@ -571,7 +584,7 @@ $("link").onclick = event => {
   note();
   navigator.clipboard?.writeText(location.href).catch(() => {});
   $("link").textContent = "Link copied";
-  setTimeout(() => $("link").textContent = "Link", 2000);
+  setTimeout(() => $("link").textContent = "Link to this step", 2000);
 };
 document.onkeydown = event => {
   const {key, target} = event;
@@ -612,9 +625,8 @@ $("count").textContent = T;
 $("caption").textContent = D.caption;
 $("slider").max = T;
 $("boxes").checked = D.boxes;
-$("manner").textContent = "Left, what the model sees" + (D.digits && C === 1
-  ? `: your drawing fitted to 20 × 20 pixels${D.binary ? ", in black and white," : ""} and centred, as the images that it learned from. `
-  : ". ") + "Right, what it makes of it.";
+if (D.digits && C === 1) $("manner").textContent = "It sees your drawing as its training images " +
+  `were: fitted to 20 \u00d7 20 pixels, centred${D.binary ? ", black and white" : ""}.`;
 $("pad").setAttribute("aria-label", "Pad. Arrow keys move the pen, space puts it down and lifts it.");
 thumbs($("examples"), examples.map(({label}, k) => ({name: nameOf(k), text: label ?? ""})), k => {
   ghost.stop();

@@ -191,7 +191,7 @@ function drawGrid(id, values, colour, caption) {
 function drawBars(run, step) {
   const kl = run.steps.map(({kl_nats}) => kl_nats), recon = reconstructions(run);
   const gains = kl.map((_, k) => recon[k] - recon[k + 1]);
-  const wide = $("bars").clientWidth, [ctx, width, height] = surface($("bars"), 150 / wide);
+  const wide = $("bars").clientWidth, [ctx, width, height] = surface($("bars"), 136 / wide);
   const left = 34, middle = height / 2, tall = middle - 20, pitch = (width - left) / T;
   const most = [largest(kl), largest(gains)], every = [1, 2, 4, 8, 16].find(n => n * pitch > 26) || 32;
   ctx.fillStyle = css("--soft");
