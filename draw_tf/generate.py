@@ -44,8 +44,8 @@ def define_flags() -> None:
                          lower_bound=1, upper_bound=100)
 
 
-def test_images(model, workdir, seed) -> np.ndarray:
-    """`--num` test images, [num, H, W, C] in [0, 1], binarized as the run's were."""
+def test_images(model, workdir, seed) -> tuple[np.ndarray, np.ndarray | None]:
+    """`--num` test images, [num, H, W, C] in [0, 1], binarized as the run's were, and labels."""
     _, train_config = checkpoints.read_config(checkpoints.resolve(workdir))
     name = FLAGS.dataset or train_config.dataset
     images = data.load(name, "test", FLAGS.data_dir, model.config.image_shape)
@@ -58,7 +58,8 @@ def test_images(model, workdir, seed) -> np.ndarray:
     if data.binarize_for(train_config.dataset, train_config.binarize, name) != "none":
         images = images.binarized()
     chosen = np.random.default_rng(seed).permutation(len(images))[:FLAGS.num]  # [num]
-    return images.floats(chosen)
+    labels = None if images.labels is None else images.labels[chosen]  # [num]
+    return images.floats(chosen), labels
 
 
 def in_batches(function, noise, *images):
@@ -77,7 +78,8 @@ def draw(model, workdir, seed):
 
     Returns:
       A Trace or Generation of N images; the images of the data set that they redraw or complete,
-      [N, H, W, C], or None; and which pixels of those completed are known, [H, W, 1], or None.
+      [N, H, W, C], or None; which pixels of those completed are known, [H, W, 1], or None; and what
+      the images show, [N], or None.
     """
     config, rng = model.config, np.random.default_rng(seed)
 
@@ -87,25 +89,26 @@ def draw(model, workdir, seed):
     if FLAGS.mode in ("prior", "interpolate"):
         noise = (model.check_noise(None, FLAGS.num, seed) if FLAGS.mode == "prior"
                  else between(normal(1), normal(1), FLAGS.num))  # [T, N, Z]
-        return in_batches(lambda z: model.generate(z.shape[1], z), noise), None, None
-    images = test_images(model, workdir, seed)  # [N, H, W, C]
+        return in_batches(lambda z: model.generate(z.shape[1], z), noise), None, None, None
+    images, labels = test_images(model, workdir, seed)  # [N, H, W, C]
     if FLAGS.mode == "reconstruct":
         steps = in_batches(lambda e, x: model.trace(x, e), normal(FLAGS.num), images)
-        return steps, images, None
+        return steps, images, None, labels
     if not isinstance(model, DRAW):
         raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
     images = np.repeat(images, FLAGS.imaginations, axis=0)  # [N K, H, W, C]
     known = kept_half(FLAGS.keep, *config.image_shape[:2])  # [H, W, 1]
     steps = in_batches(lambda e, x: complete(model, x, known, e), normal(len(images)), images)
-    return steps, images, known
+    labels = None if labels is None else np.repeat(labels, FLAGS.imaginations)  # [N K]
+    return steps, images, known, labels
 
 
-def save(out, model, train_config, trace, inputs, known, caption):
+def save(out, model, train_config, trace, inputs, known, labels, caption):
     """Writes what `draw` returned to the file `out`, as its ending says; may raise OSError."""
     ending = out.suffix.lower()
     if ending == ".html":
-        write_whole(out, page(model, trace, inputs, caption, FLAGS.boxes, known,
-                              train=train_config))
+        write_whole(out, page(model, trace, inputs, caption, FLAGS.boxes, known, labels,
+                              train_config))
         return
     boxes = strokes.boxes(model.config, trace) if FLAGS.boxes else ()
     probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]

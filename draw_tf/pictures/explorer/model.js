@@ -229,7 +229,7 @@ class Model {
 // All steps as the functions of `window.draw` return them: arrays of T numbers or of T arrays.
 function collect(steps) {
   const all = name => steps.map(step => step[name]);
-  const windows = scope => steps[0][scope] && Object.fromEntries(
+  const windows = scope => !steps[0][scope] ? null : Object.fromEntries(
     ["gx", "gy", "delta", "sigma2", "gamma", "Fx", "Fy"].map(
       name => [name, steps.map(step => step[scope][name])]));
   const names = ["mu", "logsigma", "z", "kl_nats", "recon_nats", "r", "w"];
@@ -239,7 +239,8 @@ function collect(steps) {
 
 // Does jobs in slices of a few milliseconds, so that whoever computes also answers meanwhile. A job
 // is what `Model.steps` takes, with an `id` and a `lane`. Of a lane only the newest job waits, and
-// the lane "now" goes first. After each slice `answer` is called with {id, steps, done}.
+// the lane "now" goes first. After each slice `answer` is called with {id, steps, done}, and with
+// {id, gone} for a job that will not be done.
 function serve(model, answer) {
   const channel = new MessageChannel(), waiting = [];
   let job = null;
@@ -264,8 +265,10 @@ function serve(model, answer) {
   };
   return wanted => {
     const place = waiting.findIndex(({lane}) => lane === wanted.lane);
-    if (place >= 0) waiting[place] = wanted;
-    else if (wanted.lane === "now") waiting.unshift(wanted);
+    if (place >= 0) {
+      answer({id: waiting[place].id, gone: true});
+      waiting[place] = wanted;
+    } else if (wanted.lane === "now") waiting.unshift(wanted);
     else waiting.push(wanted);
     if (!job) next();
   };

@@ -32,12 +32,12 @@ window.draw = {
 const asked = new Map();  // runs that are not finished, by their id
 let count = 0;
 
-function answer({id, steps, done}) {
+function answer({id, steps, done, gone}) {
   const run = asked.get(id);
-  if (!run) return;
+  if (gone || done) asked.delete(id);
+  if (gone) return;
   run.steps.push(...steps);
   run.done = done;
-  if (done) asked.delete(id);
   run.changed(run);
 }
 
@@ -118,11 +118,15 @@ function look(wanted, then) {
 
 // The picture of a run that is not finished: its windows over the last picture that was.
 function live(changed) {
-  const latest = changed.steps.at(-1);
-  const canvas = run?.done ? run.steps.at(-1).canvas : latest?.canvas;
-  if (!canvas) return;
-  drawStage(canvas, $("boxes").checked && latest, changed.known);
-  if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
+  live.run = changed;
+  live.frame ||= requestAnimationFrame(() => {
+    live.frame = 0;
+    const latest = live.run.steps.at(-1), canvas = run?.done ? run.steps.at(-1).canvas
+      : latest?.canvas;
+    if (live.run.done || !canvas) return;
+    drawStage(canvas, $("boxes").checked && latest, live.run.known);
+    if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
+  });
 }
 
 // Redraws what is on the pad; while the pen moves, as often as the computation allows.
@@ -453,7 +457,8 @@ $("pad").onpointerdown = event => {
   penDown(place(event), event.button === 5);
 };
 $("pad").onpointermove = event => {
-  if (pen.down) penMove(...(event.getCoalescedEvents?.() ?? []).concat(event).map(place));
+  const all = event.getCoalescedEvents?.() ?? [];
+  penMove(...(all.length ? all : [event]).map(place));
 };
 $("pad").onpointerup = $("pad").onpointercancel = penUp;
 $("pad").onkeydown = event => {
@@ -471,9 +476,13 @@ $("pad").onkeydown = event => {
   } else does();
   showPad();
 };
-$("pad").onfocus = $("pad").onblur = () => {
-  pen.at = document.activeElement === $("pad") && $("pad").matches(":focus-visible") ? [W / 2, H / 2] : null;
-  if (!pen.at) penUp();
+$("pad").onfocus = () => {
+  if ($("pad").matches(":focus-visible")) pen.at = [W / 2, H / 2];
+  showPad();
+};
+$("pad").onblur = () => {
+  penUp();
+  pen.at = null;
   showPad();
 };
 
