@@ -1,8 +1,8 @@
 // DRAW itself: the same computation as `draw_tf.models`, for one image at a time.
 //
 // Letters in shapes: T steps, H height, W width, C channels, D hidden size, Z latent size,
-// R numbers read, n side of an attention grid. Images lie in [0, 1], a canvas holds logits. Weights are
-// Float32Arrays, which were rounded to 16 bits; the computation is in 64 bits.
+// R numbers read, n side of an attention grid. Images lie in [0, 1], a canvas holds logits. Weights
+// are Float32Arrays, which were rounded to 16 bits; the computation is in 64 bits.
 "use strict";
 
 const MINIMUM_SUM = 1e-8;  // of a row of filter weights
@@ -216,9 +216,10 @@ class Model {
   // Noise is [T Z].
   *steps({image = null, noise, known = null}) {
     const {glimpses, latent_size: Z, shared_noise} = this.config;
+    const shared = shared_noise && image && !known;
     let state = this.first(), step;
     for (let t = 0; t < glimpses; t++) {
-      const first = image && shared_noise ? 0 : t * Z;
+      const first = shared ? 0 : t * Z;
       const now = noise.subarray(first, first + Z);  // [Z]
       [state, step] = image ? this.inferStep(state, image, now, known) : this.drawStep(state, now);
       yield step;
