@@ -23,7 +23,7 @@ const seen = ({image, known}, drawn) => known
   ? drawn.map((v, k) => known[k] * image[k] + (1 - known[k]) * v) : Float64Array.from(image);
 
 // -log p(image | canvas) before the first step, and after each: [T + 1] nats.
-const reconstructions = run => [model.reconstruction(run.image, FIRST.canvas, run.known),
+const reconstructions = run => [model.reconstruction(run.image, FIRST, run.known),
   ...run.steps.map(step => step.recon_nats)];
 
 // ------------------------------------------------------------ colours and surfaces
