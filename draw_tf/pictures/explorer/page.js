@@ -127,7 +127,7 @@ function live(changed) {
     const latest = live.run.steps.at(-1), canvas = run?.done ? run.steps.at(-1).canvas
       : latest?.canvas;
     if (live.run.done || !canvas) return;
-    drawStage(canvas, $("boxes").checked && latest, live.run.known);
+    drawStage(canvas, $("boxes").checked && latest, live.run);
     if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
   });
 }
@@ -281,7 +281,7 @@ function render() {
   if (!run?.steps.length) return;
   step = clamp(step, 1, run.steps.length);
   const now = run.steps[step - 1], last = before(run, step), drawn = shown(last);
-  drawStage(now.canvas, !finished && $("boxes").checked && now, run.known);
+  drawStage(now.canvas, !finished && $("boxes").checked && now, run);
   const stroke = now.canvas.map((v, k) => v - last[k]);
   const windows = scope => $("boxes").checked ? [scope] : [];
   drawPicture($("before"), drawn, grey(1), now, windows("read"));

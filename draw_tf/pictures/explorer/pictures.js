@@ -139,11 +139,11 @@ function drawPicture(element, values, colour, step = {}, scopes = [], known = nu
     if (step[scope]) drawWindow(ctx, scope, step[scope], width / W, false);
 }
 
-// The canvas [H W C], large, with the windows of a step and their filters, if it is given.
-function drawStage(logits, step, known) {
+// The canvas [H W C] of a run, large, with the windows of a step and their filters, if it is given.
+function drawStage(logits, step, {image, known}) {
   const full = $("stage").clientWidth, tall = 0.085 * full;
   const space = SCOPES.length ? 0.045 * full : 0;
-  const origin = space + (CONFIG.read_attention ? tall + 2 : 0);
+  const origin = space + (CONFIG.read_attention && image ? tall + 2 : 0);
   const scale = (full - origin - space - (CONFIG.write_attention ? tall + 2 : 0)) / W;
   const [right, bottom] = [origin + W * scale, origin + H * scale];
   const [ctx] = surface($("stage"), (full - right + bottom) / full);
