@@ -476,6 +476,7 @@ function openLink() {
   if (name === "new" && items[k]) [chosen, items[k].then] = [k, then];
 }
 
+document.documentElement.style.setProperty("--shape", W / H);
 $("count").textContent = T;
 $("caption").textContent = D.caption;
 $("slider").max = T;
