@@ -38,7 +38,7 @@ function unpack(shapes, numbers) {
 // bias + x kernel: x [inputs] and kernel [inputs, units] to [units]. Eight rows at a time are three
 // times as fast as one, and rows for inputs that are zero, as most of an image is, take no part.
 function affine(x, kernel, bias) {
-  const units = bias.length, out = Float64Array.from(bias);  // [units]
+  const units = bias.length, out = new Float64Array(bias);  // [units]
   let i = 0;
   for (; i + 8 <= x.length; i += 8) {
     const a = x[i], b = x[i + 1], c = x[i + 2], d = x[i + 3];
@@ -72,7 +72,7 @@ class Model {
     [this.H, this.W, this.C] = config.image_shape;
     this.size = this.H * this.W * this.C;
     for (const cell of ["encoder", "decoder"])  // one product, as in the listing: [inputs + D, 4 D]
-      weights[`${cell}/joined`] = Float32Array.from(
+      weights[`${cell}/joined`] = new Float32Array(
         join(weights[`${cell}/kernel`], weights[`${cell}/recurrent_kernel`]));
   }
 
@@ -97,7 +97,7 @@ class Model {
   // The state before the first step: zeros, or what was learned under the paper's equations.
   first() {
     const {weights, config} = this;
-    const part = (name, size) => Float64Array.from(
+    const part = (name, size) => new Float64Array(
       weights[`first/${name}`] || new Float64Array(size));
     const [encoder, decoder] = ["encoder", "decoder"].map(cell => ({
       h: part(`${cell}_h`, config.hidden_size), c: part(`${cell}_c`, config.hidden_size)}));
@@ -182,7 +182,7 @@ class Model {
   // encoder sees the canvas so far, as in `draw_tf.models.completion`. `drawn` is that canvas as
   // an image [H W C].
   inferStep(state, image, noise, known) {
-    const h_dec = state.decoder.h, {drawn} = state, x = Float64Array.from(image);  // [H W C]
+    const h_dec = state.decoder.h, {drawn} = state, x = new Float64Array(image);  // [H W C]
     const x_hat = new Float64Array(this.size);  // [H W C]
     for (let k = 0; k < this.size; k++) {
       if (known) x[k] = known[k] * image[k] + (1 - known[k]) * drawn[k];
