@@ -251,8 +251,8 @@ function collect(steps) {
 
 // Does jobs in slices of a few milliseconds, so that whoever computes also answers meanwhile. A job
 // is what `Model.steps` takes, with an `id` and a `lane`. Of a lane only the newest job waits, and
-// the lane "now" goes first. After each slice `answer` is called with {id, steps, done}, and with
-// {id, gone} for a job that will not be done.
+// the lane "now" goes first, in place of one that has only begun. After each slice `answer` is
+// called with {id, steps, done}, and with {id, gone} for a job that will not be done.
 function serve(model, answer) {
   const channel = new MessageChannel(), waiting = [];
   let job = null;
@@ -268,16 +268,19 @@ function serve(model, answer) {
     if (!job.left) job = null;
     next();
   };
+  const begin = (wanted, kept) => job = {
+    id: wanted.id, lane: wanted.lane, kept, run: model.steps(wanted), left: model.config.glimpses};
   const next = () => {
-    if (!job && waiting.length) {
-      job = waiting.shift();
-      job = {id: job.id, lane: job.lane, run: model.steps(job), left: model.config.glimpses};
-    }
+    if (!job && waiting.length) begin(waiting.shift(), false);
     if (job) channel.port2.postMessage(0);
   };
   return wanted => {
     const place = waiting.findIndex(({lane}) => lane === wanted.lane);
-    if (place >= 0) {
+    const early = job && job.left > model.config.glimpses / 2 && !job.kept;
+    if (early && job.lane === "now" && wanted.lane === "now") {  // but not twice in a row
+      answer({id: job.id, gone: true});
+      begin(wanted, true);
+    } else if (place >= 0) {
       answer({id: waiting[place].id, gone: true});
       waiting[place] = wanted;
     } else if (wanted.lane === "now") waiting.unshift(wanted);
