@@ -108,7 +108,7 @@ class VAEConfig:
 
     # what else is asked of a model's settings
     glimpses: ClassVar[int] = 1
-    equations: ClassVar[str] = "paper"  # by which gradients are clipped
+    equations: ClassVar[str] = "paper"
     shared_noise: ClassVar[bool] = False
     read_size: ClassVar[int] = 0
     write_size: ClassVar[int] = 0
@@ -146,9 +146,12 @@ class TrainConfig:
     schedule: str = _field("constant", "the learning rate over the run: constant, or constant for "
                            "the first half and exponential decay over the second",
                            ("constant", "exponential"))
+    cooldown_steps: int = _field(0, "the last steps of the run, in which the rate also falls "
+                                 "linearly to zero; 0 is none", at_least=0)
     adam_beta1: float = _field(0.5, "Adam's first decay rate", at_least=0, below=1)
-    clip_norm: float = _field(5.0, "clip the gradients to this norm: each one under the article's "
-                              "equations, all together under the paper's; 0 is off", at_least=0)
+    clip_norm: float = _field(5.0, "clip the gradients to this norm; 0 is off", at_least=0)
+    clip: str = _field("auto", "what clip_norm is of: each gradient, or all together; auto is each "
+                       "under the article's equations, else all", ("auto", "each", "all"))
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
                                   "the average is young; 0 is off", at_least=0, below=1, fixed=True)
@@ -174,6 +177,8 @@ class TrainConfig:
             object.__setattr__(self, field.name, value)
             _check_field(field, value)
         _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
+        _require(self.cooldown_steps <= self.train_steps, "cooldown_steps", self.cooldown_steps,
+                 f"at most train_steps, {self.train_steps}")
         sides = self.image_size.split(",")
         fits = len(sides) == 2 and all(side.isdecimal() and len(side) < 5 and 0 < int(side) < 2**13
                                        for side in sides)

@@ -29,8 +29,9 @@ class Evaluator:
 
     def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
         self.model, self.rows = model, rows
-        self._batch_means = tf.function(self._batch_means, jit_compile=jit_compile, autograph=False)
-        self._log_weights = tf.function(self._log_weights, jit_compile=jit_compile, autograph=False)
+        self._compiled_means, self._compiled_weights = (
+            tf.function(function, jit_compile=jit_compile, autograph=False)
+            for function in (self._batch_means, self._log_weights))
 
     def _batch_means(self, images, noise, weights):
         """`losses.batch_means` of a batch, [1 + T]."""
@@ -64,7 +65,7 @@ class Evaluator:
         """The bound's terms, nats per image, for each of several draws: [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
-                self._batch_means(images, self._noise([sample], first, len(images)), weights)
+                self._compiled_means(images, self._noise([sample], first, len(images)), weights)
                 for sample in range(samples)])  # [samples, 1 + T]
             return float(tf.reduce_sum(weights)) * means.astype(np.float64)
         return self._average(dataset, batch_sum)
@@ -80,7 +81,8 @@ class Evaluator:
             passes = math.ceil(samples / max(1, self.rows // len(images)))
             share = math.ceil(samples / passes)
             log_weights = np.concatenate([
-                self._log_weights(images, self._noise(range(k, k + share), first, len(images)))
+                self._compiled_weights(
+                    images, self._noise(range(k, k + share), first, len(images)))
                 for k in range(0, samples, share)])[:samples]  # [K, N]
             nats = losses.importance_weighted_nats(tf.constant(log_weights))  # [N]
             return float(np.dot(nats, weights))
@@ -99,7 +101,8 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
       batch_size, jit_compile: images at once, and whether to use XLA: speed and memory only.
       noise_samples: M, how many draws of the noise the bound is averaged over.
       importance_samples: K of the importance-weighted bound; None leaves it out.
-      watch: what the iterable of batches goes through, to show progress.
+      watch: a function, such as a progress bar, that is given the batches of each pass over the
+        data set, and returns an iterable of the same batches.
 
     Returns:
       Numbers in nats per image: those of `losses.report`, bound_se (the standard error of

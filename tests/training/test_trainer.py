@@ -12,6 +12,9 @@ from draw_tf.training.optimizer import make_optimizer
 from draw_tf.training.trainer import Trainer
 from tests.support.trainings import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
+PAPER = dataclasses.replace(MODEL, equations="paper")
+EACH, ALL = [2, 2], [1.6, 1.2]  # two gradients of norms 4 and 3, clipped to 2
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"jit_compile": True}, {"steps_per_call": 1}])
@@ -34,9 +37,12 @@ def test_a_process_has_one_strategy_for_its_devices():
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-@pytest.mark.parametrize("equations, clipped", [("article", [2, 2]), ("paper", [1.6, 1.2])])
-def test_clipping_is_of_each_gradient_or_of_all(equations, clipped, replicas):
-    optimizer = make_optimizer(dataclasses.replace(TRAIN, clip_norm=2.0), equations, replicas)
+@pytest.mark.parametrize("model, clip, clipped", [
+    (MODEL, "auto", EACH), (PAPER, "auto", ALL), (SIMPLE, "auto", ALL), (MODEL, "all", ALL),
+    (PAPER, "each", EACH), (SIMPLE, "each", EACH)])
+def test_clipping_is_of_each_gradient_or_of_all(model, clip, clipped, replicas):
+    config = dataclasses.replace(TRAIN, clip_norm=2.0, clip=clip)
+    optimizer = make_optimizer(config, model, replicas)
     # norms of 4 and 3 each, and of 5 together; each device gives its share to the sum
     gradients = [tf.constant([4.0 / replicas]), tf.constant([3.0 / replicas])]
     got = np.concatenate(optimizer._clip_gradients(gradients)) * replicas
@@ -44,8 +50,8 @@ def test_clipping_is_of_each_gradient_or_of_all(equations, clipped, replicas):
 
 
 def test_no_clipping_is_a_norm_of_zero():
-    for equations in ("article", "paper"):
-        optimizer = make_optimizer(dataclasses.replace(TRAIN, clip_norm=0.0), equations)
+    for model in (MODEL, PAPER):
+        optimizer = make_optimizer(dataclasses.replace(TRAIN, clip_norm=0.0), model)
         assert optimizer._clip_gradients([tf.constant([400.0])])[0] == 400
 
 
@@ -59,12 +65,15 @@ def test_the_trainer_clips_by_its_settings(monkeypatch):
     assert np.linalg.norm(norms) == pytest.approx(1e-3, rel=1e-6)
 
 
-@pytest.mark.parametrize("schedule, rates", [("constant", [1e-2] * 4),
-                                             ("exponential", [1e-2, 1e-2, 1e-3, 1e-4])])
-def test_schedules_start_and_end_where_they_should(schedule, rates):
-    rate = make_optimizer(dataclasses.replace(
-        TRAIN, train_steps=100, learning_rate=1e-2, final_learning_rate=1e-4, schedule=schedule),
-        "paper")._learning_rate
+@pytest.mark.parametrize("changes, rates", [
+    (dict(), [1e-2] * 4), (dict(schedule="exponential"), [1e-2, 1e-2, 1e-3, 1e-4]),
+    (dict(cooldown_steps=50), [1e-2, 1e-2, 5e-3, 0]),
+    (dict(cooldown_steps=100), [1e-2, 5e-3, 2.5e-3, 0]),
+    (dict(schedule="exponential", cooldown_steps=50), [1e-2, 1e-2, 5e-4, 0])])
+def test_schedules_start_and_end_where_they_should(changes, rates):
+    rate = make_optimizer(dataclasses.replace(TRAIN, **{
+        "schedule": "constant", "train_steps": 100, "learning_rate": 1e-2,
+        "final_learning_rate": 1e-4, **changes}), SIMPLE)._learning_rate
     np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 75, 100)], rates, rtol=1e-4)
 
 
