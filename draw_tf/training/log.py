@@ -18,7 +18,7 @@ from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
 from draw_tf.errors import why
 from draw_tf.files import remove_partial, write_whole
-from draw_tf.training.pictures import Pictures, graph
+from draw_tf.training.pictures import Pictures
 
 FRAME = 16  # bytes around each record of an events file: its length and two checksums
 
@@ -100,15 +100,18 @@ class Log:
                 yield
 
     def _settings(self, step):
-        """Writes the settings, and at the start the graph, to TensorBoard."""
+        """Writes the settings to TensorBoard."""
         model = self.trainer.model
         settings = config_to_dict(model.config, self.trainer.config)
         with self._plotting("train", step):
             tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
             hparams.hparams({**settings["model"], **settings["train"],
                              "image_shape": str(model.config.image_shape)})
-            if not step:
-                tf.summary.graph(graph(model))
+
+    def graph(self, graph) -> None:
+        """Writes the graph of a step to TensorBoard."""
+        with self._plotting("train", 0):
+            tf.summary.graph(graph)
 
     def say(self, text: str) -> None:
         """Prints a line that stays, above the progress bar where there is one."""
@@ -122,12 +125,14 @@ class Log:
     def answer(self, text: str) -> None:
         """Prints a line from the handler of a signal, which may have interrupted a print."""
         with contextlib.suppress(OSError):  # nobody reads on, or there is no such file
-            os.write(sys.stdout.fileno(), f"{'' if self.bar.disable else chr(10)}{text}\n".encode())
+            line = f"{text}\n" if self.bar.disable else f"\n{text}\n"
+            os.write(sys.stdout.fileno(), line.encode())
 
     def leave_out(self, steps: int, seconds: float) -> None:
         """Takes steps, and the seconds of compiling with them, out of the speed of the run."""
         self.first_step += steps
         self.began += seconds
+        self.bar.unpause()
 
     def write(self, split: str, step: int, values: dict) -> None:
         """Writes what was found on a split to metrics.jsonl, TensorBoard and the terminal.

@@ -171,6 +171,7 @@ class _Loop:
                   (config.image_every, self._draw), (config.save_every, self._save))
         ends = (config.train_steps, *self.profile_steps)
         if not self.step:  # something to look at from the start
+            log.graph(pictures.graph(trainer.model))
             self._draw()
         started, stopped = time.perf_counter(), False
         while self.step < config.train_steps and not stopped:

@@ -200,7 +200,8 @@ class Trainer:
         while left:
             count = min(left, self.config.steps_per_call)
             images, noise = self._compiled_inputs(count)(iterator)
-            calls.append(self._compiled_steps(images, noise, self.step, tf.constant(count)))
+            calls.append(self._compiled_steps(images, noise, self.step.value(),
+                                              tf.constant(count)))
             self.step.assign_add(count)
             left -= count
         return [tf.add_n(sums) for sums in zip(*calls)]

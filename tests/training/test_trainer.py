@@ -1,6 +1,7 @@
 """The update: clipping, schedule and average; modes and devices give the same numbers."""
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
@@ -89,3 +90,34 @@ def test_the_average_follows_the_weights_with_its_decay(step, decay):
                                    trainer.evaluated.get_weights()):
         np.testing.assert_allclose(average, decay * start + (1 - decay) * now, rtol=1e-9)
         assert np.abs(now - start).max() > 0
+
+
+def test_a_trainer_has_weights_of_its_seed_and_leaves_other_random_numbers_alone():
+    def draws():
+        return random.random(), np.random.random(), float(tf.random.uniform([]))
+
+    def seed():
+        random.seed(1), np.random.seed(1), tf.random.set_seed(1)
+
+    seed()
+    weights = [Trainer(SIMPLE, TRAIN).model.get_weights()]
+    after = draws()
+    weights.append(Trainer(SIMPLE, TRAIN).model.get_weights())
+    other = Trainer(SIMPLE, dataclasses.replace(TRAIN, seed=1)).model.get_weights()
+    for first, second, third in zip(*weights, other):
+        np.testing.assert_array_equal(first, second)
+        assert not first.any() or np.any(first != third)  # biases are zero
+    seed()
+    assert draws() == after
+
+
+@pytest.mark.slow
+def test_a_call_of_eight_steps_is_one_program_and_what_it_is_given(operations):
+    """Few operations are outside XLA: a batch and its noise for each step, none for each weight."""
+    counts = {}
+    for model in (SIMPLE, MODEL):
+        trainer = Trainer(model, dataclasses.replace(TRAIN, jit_compile=True, steps_per_call=8))
+        batches = iter(data.train_dataset(IMAGES[0], batch_size=4, seed=0))
+        trainer.train(batches, 8)  # compiles
+        counts[model] = operations(lambda: trainer.train(batches, 8))
+    assert counts[SIMPLE] == counts[MODEL]
