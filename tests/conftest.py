@@ -4,33 +4,30 @@ import os
 import sys
 import warnings
 
+# The tests see the same whatever the environment holds, and so do their child processes. They run
+# on the CPU, where there is a GPU too, unless they are asked for it.
+ON_GPU = os.environ.get("DRAW_TF_TEST_GPU") == "1"
+KEPT = ("TF_FORCE_GPU_", "XLA_FLAGS") if ON_GPU else ()  # which may say where its libraries are
+for name in list(os.environ):
+    if name.startswith(("TF_", "XLA_", "KERAS_", "MALLOC_", "GLIBC_TUNABLES", "PYTHONWARNINGS",
+                        "TQDM_", "COLUMNS")) and not name.startswith(KEPT):
+        del os.environ[name]
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+if ON_GPU:  # which several processes share
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+if sys.warnoptions:  # of PYTHONWARNINGS
+    sys.warnoptions.clear()
+    warnings.resetwarnings()
+
+import keras
 import pytest
+import tensorflow as tf
 
-
-def pytest_configure(config):
-    """Makes the tests see the same whatever the environment holds, in child processes too.
-
-    They run on the CPU, where there is a GPU too; with -m gpu, on the GPU.
-    """
-    on_gpu = config.option.markexpr == "gpu"
-    kept = ("TF_FORCE_GPU_", "XLA_FLAGS") if on_gpu else ()  # where the GPU's libraries are
-    for name in list(os.environ):
-        if name.startswith(("TF_", "XLA_", "KERAS_", "MALLOC_", "PYTHONWARNINGS", "TQDM_",
-                            "COLUMNS")) and not name.startswith(kept):
-            del os.environ[name]
-    if sys.warnoptions:  # of PYTHONWARNINGS
-        sys.warnoptions.clear()
-        warnings.resetwarnings()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    if on_gpu:  # which several processes share
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-
-    import tensorflow as tf
-    # so that the tests of distribution mean something on every machine
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+# so that the tests of distribution mean something on every machine
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +49,5 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs():
     """Frees the programs and models of a file, which would otherwise stay to the end."""
-    import keras
     yield
     keras.backend.clear_session()

@@ -1,4 +1,4 @@
-"""What must hold on a GPU: python -m pytest -m gpu. Elsewhere all of this is skipped."""
+"""What must hold on a GPU: DRAW_TF_TEST_GPU=1 python -m pytest -m gpu"""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ from tests.support.numerics import (
 from tests.support.trainings import IMAGES, assert_same, saved_arrays
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(
-    not tf.config.list_physical_devices("GPU"), reason="needs a GPU, and -m gpu")]
+    not tf.config.list_physical_devices("GPU"), reason="needs a GPU, and DRAW_TF_TEST_GPU=1")]
 
 MODEL = small_config(image_shape=(8, 6, 1))
 TRAIN = TrainConfig(batch_size=4, train_steps=6, log_every=3, eval_every=3, save_every=3,

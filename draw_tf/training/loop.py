@@ -41,7 +41,8 @@ def stop_requests(say: Callable[[str], None]):
     """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
 
     The first signal is answered at once, by a call of `say`, if the main thread is in Python or
-    waits for a `beside`. A second one does what it did before, for those who cannot wait.
+    waits for a `beside`. A second one does what it did before, for those who do not want to wait;
+    but no process ends by a KeyboardInterrupt before TensorFlow has ended a compilation.
     """
     received, numbers = [], []
     if threading.current_thread() is threading.main_thread():  # others can set no handler
@@ -75,7 +76,7 @@ def beside(call: Callable, *arguments):
         except BaseException as error:  # whatever it is, it is raised again below
             future.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()  # no second signal waits for it
+    threading.Thread(target=run).start()
     return future.result()
 
 

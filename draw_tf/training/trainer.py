@@ -180,8 +180,8 @@ class Trainer:
             empty = [[0, config.steps_per_call - count]] + [[0, 0]] * steps[0].shape.rank
             return tf.pad(tf.stack(steps), empty)  # [S, ...]
 
-        shape = [model.glimpses, config.batch_size, model.latent_size]
-        noise = filled(*(noise_for(config.seed, self.step + k, shape) for k in range(count)))
+        first, shape = self.step.value(), [model.glimpses, config.batch_size, model.latent_size]
+        noise = filled(*(noise_for(config.seed, first + k, shape) for k in range(count)))
         with tf.device("CPU"):
             batches = [next(iterator) for _ in range(count)]  # [N/R, H, W, C] each
             return self.strategy.run(filled, args=batches), noise

@@ -1,13 +1,17 @@
 """The update: clipping, schedule and average; modes and devices give the same numbers."""
 
+import collections
 import dataclasses
 import random
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from draw_tf import data
+from draw_tf.errors import ConfigError
 from draw_tf.training.loop import make_strategy
 from draw_tf.training.optimizer import make_optimizer
 from draw_tf.training.trainer import Trainer
@@ -78,6 +82,11 @@ def test_schedules_start_and_end_where_they_should(changes, rates):
     np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 75, 100)], rates, rtol=1e-4)
 
 
+def test_a_run_is_not_shorter_than_its_cooling():
+    with pytest.raises(ConfigError, match="cooldown_steps must be at most train_steps, 6, got 7"):
+        dataclasses.replace(TRAIN, cooldown_steps=7)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step, decay", [(0, 0.1), (1000, 0.75)])
 def test_the_average_follows_the_weights_with_its_decay(step, decay):
@@ -111,13 +120,34 @@ def test_a_trainer_has_weights_of_its_seed_and_leaves_other_random_numbers_alone
     assert draws() == after
 
 
+def operations(call, folder):
+    """How often TensorFlow's executor runs each type of operation in a call."""
+    with tf.profiler.experimental.Profile(str(folder)):
+        call()
+    (path,) = folder.rglob("*.xplane.pb")
+    counts = collections.Counter()
+    for plane in xplane_pb2.XSpace.FromString(path.read_bytes()).planes:
+        for line in plane.lines:
+            names = (plane.event_metadata[event.metadata_id].name for event in line.events)
+            # such as stack_2:Pack#id=5#
+            found = (re.fullmatch(r"[\w/]+:(\w+)", name.partition("#")[0]) for name in names)
+            counts.update(match[1] for match in found if match)
+    return counts
+
+
 @pytest.mark.slow
-def test_a_call_of_eight_steps_is_one_program_and_what_it_is_given(operations):
-    """Few operations are outside XLA: a batch and its noise for each step, none for each weight."""
-    counts = {}
-    for model in (SIMPLE, MODEL):
+def test_a_call_of_eight_steps_is_one_program_and_a_few_operations_for_what_it_needs(tmp_path):
+    # a pipeline that runs nothing beside the call
+    batches = tf.data.Dataset.from_tensors(IMAGES[0].floats()[:4]).repeat()
+    seen = []
+    for model in (SIMPLE, dataclasses.replace(MODEL, glimpses=1)):
         trainer = Trainer(model, dataclasses.replace(TRAIN, jit_compile=True, steps_per_call=8))
-        batches = iter(data.train_dataset(IMAGES[0], batch_size=4, seed=0))
-        trainer.train(batches, 8)  # compiles
-        counts[model] = operations(lambda: trainer.train(batches, 8))
-    assert counts[SIMPLE] == counts[MODEL]
+        iterator = iter(batches)
+        trainer.train(iterator, 8)  # compiles
+        counts = operations(lambda: trainer.train(iterator, 8), tmp_path / type(model).__name__)
+        (program,) = [name for name in counts if name.startswith("__inference__steps")]
+        assert counts.pop(program) == 1
+        seen.append(counts)
+    assert seen[0] == seen[1]  # though there are more weights
+    # for each step an image batch, and the number, key and noise; the rest is for all of them
+    assert counts["StatelessRandomNormalV2"] == 8 and counts.total() < 6 * 8
