@@ -108,7 +108,7 @@ class Log:
             hparams.hparams({**settings["model"], **settings["train"],
                              "image_shape": str(model.config.image_shape)})
 
-    def graph(self, graph) -> None:
+    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
         """Writes the graph of a step to TensorBoard."""
         with self._plotting("train", 0):
             tf.summary.graph(graph)

@@ -7,7 +7,8 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -37,7 +38,7 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy:
 
 
 @contextlib.contextmanager
-def stop_requests(say: Callable[[str], None]):
+def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
 
     The first signal is answered at once, by a call of `say`, if the main thread is in Python or
@@ -63,7 +64,7 @@ def stop_requests(say: Callable[[str], None]):
         yield lambda: bool(received)
 
 
-def beside(call: Callable, *arguments):
+def beside(call: Callable, *arguments) -> Any:
     """Returns `call(*arguments)`, made in another thread.
 
     Python answers signals in its main thread alone, and not before TensorFlow returns there.

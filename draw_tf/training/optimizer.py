@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from draw_tf.config import TrainConfig
+from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
@@ -16,7 +16,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, peak: float, final: float, steps: int, cooldown: int = 0):
         self.peak, self.final, self.steps, self.cooldown = peak, final, steps, cooldown
 
-    def __call__(self, step):
+    def __call__(self, step) -> tf.Tensor:
         """The rate [] at a step."""
         step = tf.cast(step, tf.float32)  # []
         late = tf.maximum(2 * step / self.steps - 1, 0)  # [], 0 to 1
@@ -31,7 +31,8 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
                 "cooldown": self.cooldown}
 
 
-def make_optimizer(config: TrainConfig, model_config, replicas: int = 1) -> keras.Optimizer:
+def make_optimizer(config: TrainConfig, model_config: DRAWConfig | VAEConfig,
+                   replicas: int = 1) -> keras.Optimizer:
     """Adam; it clips each gradient, or all together, as the `clip` setting has it.
 
     Each of R `replicas` holds 1/R of the gradients. Keras clips on each of them and adds up

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf.data import Images
+from draw_tf.models.base import ImageModel
 from draw_tf.pictures import strokes, tiles
 
 SHOWN = 16  # images in a grid, at most
@@ -27,7 +28,7 @@ def shown_images(images: Images, binarize: str) -> np.ndarray:
     return (shown if binarize == "none" else shown.binarized()).floats()
 
 
-def draw(model, shown) -> Pictures:
+def draw(model: ImageModel, shown: np.ndarray) -> Pictures:
     """Pictures of new images, and of `shown` [N, H, W, C] redrawn."""
     trace, generation = model.trace(shown), model.generate(SHOWN, seed=0)
     redrawn, drawn = (strokes.probabilities(steps.canvases)
@@ -49,7 +50,7 @@ def draw(model, shown) -> Pictures:
         for name in ("gx", "gy", "delta", "sigma2", "gamma")})
 
 
-def graph(model):
+def graph(model: ImageModel) -> tf.compat.v1.GraphDef:
     """The graph of one step, small enough to read in TensorBoard."""
     images = tf.TensorSpec([SHOWN, *model.config.image_shape], model.compute_dtype, "images")
     noise = tf.TensorSpec([SHOWN, model.config.latent_size], model.compute_dtype, "noise")

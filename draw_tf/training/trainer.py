@@ -8,6 +8,7 @@ A checkpoint therefore holds weights, optimizer and the step, and resuming is ex
 import contextlib
 import functools
 import random
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -186,7 +187,7 @@ class Trainer:
             batches = [next(iterator) for _ in range(count)]  # [N/R, H, W, C] each
             return self.strategy.run(filled, args=batches), noise
 
-    def train(self, iterator, steps) -> list[tf.Tensor]:
+    def train(self, iterator: Iterator, steps: int) -> list[tf.Tensor]:
         """Trains for `steps` steps, and returns to Python after every steps_per_call of them.
 
         An update whose metrics or gradients are not finite is skipped. `iterator` is over
@@ -217,6 +218,6 @@ class Trainer:
         # a copy, for only what a replica made can be reduced
         return self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(x,)), axis=None)
 
-    def evaluate(self, dataset) -> dict:
+    def evaluate(self, dataset: tf.data.Dataset) -> dict:
         """The `losses.report` of the whole of a `data.eval_dataset`, every image counted once."""
         return losses.report(self.evaluator.means(dataset)[0])

@@ -1,6 +1,9 @@
 """The updates since the last line of the log: here they are counted, judged and reported."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import tensorflow as tf
 
 from draw_tf.checkpoints import saves
 from draw_tf.errors import TrainingError
@@ -21,7 +24,7 @@ class Updates:
     def _clear(self):
         self.steps, self.sums, self.began = 0, (0, 0), float(self.trainer.seconds)
 
-    def add(self, steps: int, sums) -> None:
+    def add(self, steps: int, sums: Sequence[tf.Tensor]) -> None:
         """Counts `steps` steps, with what `trainer.train` returned for them."""
         self.steps += steps
         self.sums = [a + b for a, b in zip(self.sums, sums)]
