@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from draw_tf import checkpoints, data, ship, training
+from draw_tf import checkpoints, data, evaluation, ship
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.errors import ConfigError
 from tests.support.cli import run_module
@@ -48,7 +48,7 @@ def test_a_run_is_exported_to_the_weights_that_ship(saved, shelf, images):
     for name, value in numbers(checkpoints.load("small-run")).items():
         np.testing.assert_array_equal(value, weights[name].astype(np.float16), err_msg=name)
     assert json.loads((folder / "evaluation.json").read_text()) == report
-    assert training.evaluate_run("small-run", jit_compile=False) == report
+    assert evaluation.evaluate_run("small-run", jit_compile=False) == report
     assert report["step"] == 100
     text = (folder / "RUN.md").read_text()
     for part in ("# small-run", "on two cores", "100 steps of training in 1.5 minutes",
