@@ -39,7 +39,7 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
     """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
 
     `half` rounds the weights to float16, and `note` says how they were trained. Options, result and
-    errors are those of `evaluation.evaluate_run`, which is given the weights as written. Also raises
+    errors are those of `evaluation.evaluate_run`, given the weights as written. Also raises
     ConfigError where the name has characters other than a-z, 0-9, - and _, and WorkdirError where
     the folder cannot be written.
     """
