@@ -88,6 +88,8 @@ class DRAWConfig:
                              "intensity is a probability of ink; or gaussian, of variance 1",
                              LIKELIHOODS)
 
+    kind: ClassVar[str] = "draw"  # its name as --model and in config.json
+
     def __post_init__(self):
         _check_model(self)
         side = min(self.image_shape[:2])
@@ -106,15 +108,14 @@ class VAEConfig:
     latent_size: int = _field(50, "Z: latent variables", at_least=1, below=2**14)
     likelihood: str = _field("bernoulli", "of the pixels; see DRAWConfig", LIKELIHOODS)
 
-    # what else is asked of a model's settings
-    glimpses: ClassVar[int] = 1
-    equations: ClassVar[str] = "paper"  # by which gradients are clipped
-    shared_noise: ClassVar[bool] = False
-    read_size: ClassVar[int] = 0
-    write_size: ClassVar[int] = 0
+    kind: ClassVar[str] = "vae"
 
     def __post_init__(self):
         _check_model(self)
+
+
+ModelConfig = DRAWConfig | VAEConfig  # the settings of any model
+MODELS = {config.kind: config for config in (DRAWConfig, VAEConfig)}
 
 
 def _check_model(config):
@@ -198,14 +199,13 @@ def current_value(name: str, value):
     return _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
 
 
-def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
+def config_to_dict(model_config: ModelConfig, train_config: TrainConfig) -> dict:
     """Both settings as one plain dictionary, as `config.json` holds them."""
-    kind = {"kind": "vae"} if isinstance(model_config, VAEConfig) else {}
-    return {"model": {**kind, **dataclasses.asdict(model_config)},
+    return {"model": {"kind": model_config.kind, **dataclasses.asdict(model_config)},
             "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
+def config_from_dict(content) -> tuple[ModelConfig, TrainConfig]:
     """Both settings from the dictionary of `config_to_dict`, of this version or an older one.
 
     Raises:
@@ -217,9 +217,11 @@ def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
             raise ConfigError(f"the configuration has no part named {part!r}")
         fields = {name: value for name, value in content[part].items()
                   if (part, name) != _OLD_FIELD}
-        if part == "model" and fields.get("kind") == "vae":
-            del fields["kind"]
-            config_class = VAEConfig
+        if part == "model":
+            kind = fields.pop("kind", "draw")
+            if kind not in MODELS:
+                raise ConfigError(f"kind must be one of {', '.join(MODELS)}, got {kind!r:.200}")
+            config_class = MODELS[kind]
         unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(config_class)})
         if unknown:
             raise ConfigError(

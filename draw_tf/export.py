@@ -33,7 +33,7 @@ def save_model(model: ImageModel, path) -> None:
     """Writes a SavedModel with the signatures that this file describes."""
 
     def generate(num, seed):
-        noise = model.check_noise(None, num, seed)  # [T, num, Z]
+        noise = model.draw_noise(num, seed)  # [T, num, Z]
         canvases = tf.sigmoid(model.generate(num, noise).canvases)  # [T, num, H, W, C]
         return {"images": canvases[-1], "canvases": canvases}
 

@@ -11,7 +11,6 @@ from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, write_whole
 from draw_tf.models.completion import SIDES, complete, kept_half
-from draw_tf.models.draw import DRAW
 from draw_tf.noise import between
 from draw_tf.pictures import strokes
 from draw_tf.pictures.page import page
@@ -82,17 +81,17 @@ def draw(model, workdir, seed):
     config, rng = model.config, np.random.default_rng(seed)
 
     def normal(num):
-        return rng.standard_normal((config.glimpses, num, config.latent_size))  # [T, num, Z]
+        return rng.standard_normal((model.glimpses, num, config.latent_size))  # [T, num, Z]
 
     if FLAGS.mode in ("prior", "interpolate"):
-        noise = (model.check_noise(None, FLAGS.num, seed) if FLAGS.mode == "prior"
+        noise = (model.draw_noise(FLAGS.num, seed) if FLAGS.mode == "prior"
                  else between(normal(1), normal(1), FLAGS.num))  # [T, N, Z]
         return in_batches(lambda z: model.generate(z.shape[1], z), noise), None, None
     images = test_images(model, workdir, seed)  # [N, H, W, C]
     if FLAGS.mode == "reconstruct":
         steps = in_batches(lambda e, x: model.trace(x, e), normal(FLAGS.num), images)
         return steps, images, None
-    if not isinstance(model, DRAW):
+    if not model.has_strokes:
         raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
     images = np.repeat(images, FLAGS.imaginations, axis=0)  # [N K, H, W, C]
     known = kept_half(FLAGS.keep, *config.image_shape[:2])  # [H, W, 1]
@@ -100,13 +99,13 @@ def draw(model, workdir, seed):
     return steps, images, known
 
 
-def save(out, config, trace, inputs, known, caption):
+def save(out, model, trace, inputs, known, caption):
     """Writes what `draw` returned to the file `out`, as its ending says; may raise OSError."""
     ending = out.suffix.lower()
     if ending == ".html":
-        write_whole(out, page(config, trace, inputs, caption, boxes=FLAGS.boxes, known=known))
+        write_whole(out, page(model.config, trace, inputs, caption, boxes=FLAGS.boxes, known=known))
         return
-    boxes = strokes.boxes(config, trace) if FLAGS.boxes else ()
+    boxes = strokes.boxes(model, trace) if FLAGS.boxes else ()
     probabilities = strokes.probabilities(trace.canvases)  # [T, N, H, W, C]
     if known is not None:
         picture = strokes.completions(probabilities, inputs[::FLAGS.imaginations], known)
@@ -129,15 +128,15 @@ def main(_):
     check_output("out", out, ".gif", ".png", ".html")
     workdir = checkpoints.best_pretrained() if FLAGS.workdir is None else FLAGS.workdir
     model = checkpoints.load(workdir)
-    if out.suffix.lower() == ".html" and not isinstance(model, DRAW):
+    if out.suffix.lower() == ".html" and not model.has_strokes:
         raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "
                           f"steps to look into; got {str(out)!r}")
-    if model.config.shared_noise and FLAGS.mode in ("prior", "interpolate"):
+    if model.shared_noise and FLAGS.mode in ("prior", "interpolate"):
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     drawn = draw(model, workdir, seed)
     made = f"{FLAGS.num} images from {workdir}, --mode={FLAGS.mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
-        save(out, model.config, *drawn, made)
+        save(out, model, *drawn, made)
     print(f"{made}: {out}")
 
 

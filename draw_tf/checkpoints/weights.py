@@ -8,10 +8,10 @@ import zipfile
 import keras
 import numpy as np
 
-from draw_tf.config import DRAWConfig, VAEConfig
+from draw_tf.config import ModelConfig
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_whole
-from draw_tf.models import DRAW, model_class
+from draw_tf.models import model_class
 from draw_tf.models.base import ImageModel
 from draw_tf.models.draw import FIRST
 
@@ -49,7 +49,7 @@ def save_weights(model: ImageModel, path: str | os.PathLike, dtype=np.float32,
     write_whole(path, buffer.getvalue())
 
 
-def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of each of `named_weights`, of a model that need not be built."""
     model, shapes = model_class(config), {}
     for name, (inputs, units) in model.layer_sizes(config).items():
@@ -58,9 +58,8 @@ def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{name}/kernel": (inputs, columns), f"{name}/bias": (columns,)}
         if lstm:
             shapes[f"{name}/recurrent_kernel"] = (units, columns)
-    if config.equations == "paper" and model is DRAW:
-        shapes |= {f"first/{name}": shape for name, shape in DRAW.first_shapes(config).items()}
-    return shapes
+    return shapes | {f"first/{name}": shape
+                     for name, shape in model.first_shapes(config).items()}
 
 
 def check_shapes(wanted, found, what="weight", unknown="not one of this model's") -> None:
@@ -76,7 +75,7 @@ def check_shapes(wanted, found, what="weight", unknown="not one of this model's"
 
 
 def read_weights(path: str | os.PathLike,
-                 config: DRAWConfig | VAEConfig) -> tuple[dict, int | None]:
+                 config: ModelConfig) -> tuple[dict, int | None]:
     """Reads what `save_weights` wrote: the weights by name, and their step or None.
 
     The file may come from a stranger: names, shapes and number types are checked before arrays

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from draw_tf.models.draw import DRAW
 from draw_tf.models.recurrence import scan
-from draw_tf.models.steps import Trace, all_steps
+from draw_tf.models.steps import Trace
 
 SIDES = ("left", "right", "top", "bottom")
 
@@ -36,7 +36,9 @@ def complete(model: DRAW, images, known, noise=None) -> Trace:
       known: 1 where a pixel is known and 0 elsewhere, of a shape that broadcasts to the images.
     """
     images = model.check_images(images)  # [N, H, W, C]
-    noise = model.check_noise(noise, images.shape[0])  # [T, N, Z]
+    num = images.shape[0]
+    # [T, N, Z]
+    noise = model.draw_noise(num) if noise is None else model.check_noise(noise, num)
     known = tf.broadcast_to(tf.cast(known, images.dtype), tf.shape(images))  # [N, H, W, C]
     seen = known * images  # [N, H, W, C]
 
@@ -45,5 +47,6 @@ def complete(model: DRAW, images, known, noise=None) -> Trace:
         x = seen + (1 - known) * tf.sigmoid(state.canvas)  # [N, H, W, C]
         return model.infer_step(state, noise, x)
 
-    state = model.initial_state(images.shape[0])
-    return all_steps(scan(step, state, noise, (seen, known), model.unroll)[1])
+    state = model.initial_state(num)
+    _, steps = scan(step, state, noise, (seen, known), model.unroll)
+    return model.with_windows(Trace(**steps))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from draw_tf import DRAWConfig
+from draw_tf import DRAW, DRAWConfig
 from draw_tf.models.attention import Window, window_box
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.tiles import GAP, GREEN, RED
@@ -41,9 +41,9 @@ def window(number):
 
 @pytest.mark.parametrize("equations", ["article", "paper"])
 def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations):
-    config = DRAWConfig(read_size=2, write_size=5, equations=equations)
+    model = DRAW(DRAWConfig(read_size=2, write_size=5, hidden_size=1, equations=equations))
     trace = SimpleNamespace(read=window(3), write=window(20))
-    (read, green), (write, red) = strokes.boxes(config, trace)
+    (read, green), (write, red) = strokes.boxes(model, trace)
     assert (green, red) == (GREEN, RED)
     np.testing.assert_array_equal(read, window_box(window(3), 2, equations))
     np.testing.assert_array_equal(write, window_box(window(20), 5, equations))
@@ -51,10 +51,10 @@ def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations
 
 
 def test_windows_that_are_not_there_have_no_boxes():
-    config = DRAWConfig(read_size=2, write_size=5)
+    model = DRAW(DRAWConfig(hidden_size=1))
     generation = SimpleNamespace(write=window(20))
-    assert [colour for _, colour in strokes.boxes(config, generation)] == [RED]
-    assert strokes.boxes(config, SimpleNamespace(read=None, write=None)) == []
+    assert [colour for _, colour in strokes.boxes(model, generation)] == [RED]
+    assert strokes.boxes(model, SimpleNamespace(read=None, write=None)) == []
 
 
 # Animations and film strips
