@@ -2,10 +2,11 @@
 
 A SavedModel runs wherever TensorFlow does, without this package. Its signatures:
 
-* `generate(num, seed)`: whole numbers to `images` [num, H, W, C] and `canvases` [T, num, H, W, C]
+* `generate(num, seed)`: whole numbers to `images` and `canvases`, [T, num, H, W, C] each
 * `reconstruct(images)`: [N, H, W, C] in [0, 1] to `images` [N, H, W, C] and `kl_nats` [T, N]
 
-Images and canvases are probabilities in [0, 1]. A `.safetensors` file holds the weights by name.
+Images are probabilities in [0, 1], and canvases are their logits; of what `generate` returns, the
+last step is finished. A `.safetensors` file holds the weights by name.
 """
 
 import pathlib
@@ -34,8 +35,8 @@ def save_model(model: ImageModel, path) -> None:
 
     def generate(num, seed):
         noise = model.check_noise(None, num, seed)  # [T, num, Z]
-        canvases = tf.sigmoid(model.generate(num, noise).canvases)  # [T, num, H, W, C]
-        return {"images": canvases[-1], "canvases": canvases}
+        canvases = model.generate(num, noise).canvases  # [T, num, H, W, C]
+        return {"images": tf.sigmoid(canvases), "canvases": canvases}
 
     def reconstruct(images):
         output = model(images)

@@ -48,6 +48,11 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
     return pixels
 
 
+def is_folder(name: str) -> bool:
+    """Whether PATH of "folder:PATH" is a folder on this machine."""
+    return pathlib.Path(name.partition(":")[2]).expanduser().is_dir()
+
+
 def _paths(name):
     text = name.partition(":")[2]
     root = pathlib.Path(text).expanduser()

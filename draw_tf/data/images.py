@@ -140,6 +140,14 @@ def load(name: str, split: str, data_dir: str | None = None,
     return Images(pixels, 1 if entry.binary else 255, name, split, make)
 
 
+def is_here(name: str, data_dir: str | None = None) -> bool:
+    """Whether `load` finds the images of a data set on this machine and downloads nothing."""
+    read = _entry(name).read
+    if getattr(read, "func", read) is tfds.read_split:
+        return tfds.is_prepared(name, data_dir)
+    return read is not folder.read or folder.is_folder(name)
+
+
 def evaluation_split(name: str) -> str:
     """The split to watch during training: "validation", or "test" where there is no other."""
     return "validation" if "validation" in _entry(name).splits else "test"

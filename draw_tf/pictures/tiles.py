@@ -62,6 +62,11 @@ def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE)
     return max(1, min(round(TILE_SIDE / side), limit // (across * side)))
 
 
+def across(count: int, side: int) -> int:
+    """The side of `count` tiles in a row, each `side` long, with the gaps between them."""
+    return count * (side + GAP) - GAP
+
+
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
     """Draws `box`, each field of shape [...], on a copy of `pictures`, uint8 [..., h, w, 3].
 
