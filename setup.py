@@ -47,6 +47,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10.1",
         "requests>=2.31",
+        "safetensors>=0.4.3",
         "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
@@ -56,6 +57,6 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "plot": ["matplotlib>=3.8"],
         "test": ["ipython>=8.18", "matplotlib>=3.8", "nbformat>=5.10",
-                 "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "safetensors>=0.4"],
+                 "pytest>=8.0", "pytest-xdist>=3.5", "pyyaml>=6.0", "ruff>=0.6"],
     },
 )

@@ -43,7 +43,7 @@ def test_a_run_is_exported_to_the_weights_that_ship(saved, shelf, images):
                            jit_compile=False)
     folder = shelf / "small-run"
     assert {path.name for path in folder.iterdir()} == {
-        "config.json", "weights.npz", "evaluation.json", "RUN.md"}
+        "config.json", "weights.safetensors", "evaluation.json", "RUN.md"}
     assert [path.name for path in shelf.iterdir()] == ["small-run"]  # nothing half done is left
     for name, value in numbers(checkpoints.load("small-run")).items():
         np.testing.assert_array_equal(value, weights[name].astype(np.float16), err_msg=name)
