@@ -2,11 +2,10 @@
 
 A SavedModel runs wherever TensorFlow does, without this package. Its signatures:
 
-* `generate(num, seed)`: whole numbers to `images` and `canvases`, [T, num, H, W, C] each
+* `generate(num, seed)`: whole numbers to `images` [num, H, W, C] and `canvases` [T, num, H, W, C]
 * `reconstruct(images)`: [N, H, W, C] in [0, 1] to `images` [N, H, W, C] and `kl_nats` [T, N]
 
-Images are probabilities in [0, 1], and canvases are their logits; of what `generate` returns, the
-last step is finished. A `.safetensors` file holds the weights by name.
+Images are probabilities in [0, 1], and canvases are logits after each step. A `.safetensors` file holds the weights by name.
 """
 
 import pathlib
@@ -36,7 +35,7 @@ def save_model(model: ImageModel, path) -> None:
     def generate(num, seed):
         noise = model.check_noise(None, num, seed)  # [T, num, Z]
         canvases = model.generate(num, noise).canvases  # [T, num, H, W, C]
-        return {"images": tf.sigmoid(canvases), "canvases": canvases}
+        return {"images": tf.sigmoid(canvases[-1]), "canvases": canvases}
 
     def reconstruct(images):
         output = model(images)
