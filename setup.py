@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 README = Path(__file__).with_name("README.md")
+PACKAGE = Path(__file__).with_name("draw_tf") / "__init__.py"  # not imported: TensorFlow may lack
 
 
 def long_description() -> str:
@@ -28,7 +29,7 @@ def long_description() -> str:
 
 setup(
     name="draw-tf",
-    version="1.0.0",
+    version=re.search(r'__version__ = "(.+)"', PACKAGE.read_text(encoding="utf-8"))[1],
     description="DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2",
     long_description=long_description(),
     long_description_content_type="text/markdown",

@@ -5,7 +5,8 @@ A SavedModel runs wherever TensorFlow does, without this package. Its signatures
 * `generate(num, seed)`: whole numbers to `images` [num, H, W, C] and `canvases` [T, num, H, W, C]
 * `reconstruct(images)`: [N, H, W, C] in [0, 1] to `images` [N, H, W, C] and `kl_nats` [T, N]
 
-Images are probabilities in [0, 1], and canvases are logits after each step. A `.safetensors` file holds the weights by name.
+Images are probabilities in [0, 1], and canvases are logits after each step. A `.safetensors` file
+holds the weights by name.
 """
 
 import pathlib

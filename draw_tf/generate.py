@@ -88,9 +88,8 @@ def set_of_images(shape, trained_on) -> data.Images:
     return images
 
 
-def test_images(model, workdir, seed) -> np.ndarray:
+def test_images(model, train_config, seed) -> np.ndarray:
     """At most `--num` images to redraw, [N, H, W, C] in [0, 1], binarized as the run's were."""
-    _, train_config = checkpoints.read_config(checkpoints.resolve(workdir))
     trained_on = train_config.dataset
     images = (own_images(model, trained_on) if FLAGS.image
               else set_of_images(model.config.image_shape, trained_on))
@@ -159,9 +158,10 @@ def main(_):
         out.parent.mkdir(parents=True, exist_ok=True)
     check_output("out", out, *saving.ENDINGS)
     model = checkpoints.load(FLAGS.workdir)
+    _, train_config = checkpoints.read_config(checkpoints.resolve(FLAGS.workdir))
     check_flags(model, out, mode)
     redraws = mode in ("reconstruct", "complete")
-    images = test_images(model, FLAGS.workdir, seed) if redraws else None  # [N, H, W, C]
+    images = test_images(model, train_config, seed) if redraws else None  # [N, H, W, C]
     num, known = len(images) if redraws else FLAGS.num, None
     if mode == "complete":
         known = kept_half(FLAGS.keep, *model.config.image_shape[:2])  # [H, W, 1]
@@ -172,7 +172,7 @@ def main(_):
     made = f"{num} images from {FLAGS.workdir}, --mode={mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
         saving.save(out, model, steps, images, boxes=FLAGS.boxes, columns=FLAGS.columns,
-                    known=known, caption=made)
+                    known=known, caption=made, train=train_config)
     print(f"{made}: {out}")
 
 

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from draw_tf.config import DRAWConfig, VAEConfig
+from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.errors import ConfigError
 from draw_tf.files import write_whole
 from draw_tf.models.base import ImageModel
@@ -23,7 +23,8 @@ COLUMNS = 16  # steps of a film strip
 
 def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
          images: np.ndarray | None = None, *, boxes: bool = True, columns: int = COLUMNS,
-         known: np.ndarray | None = None, caption: str = "") -> None:
+         known: np.ndarray | None = None, caption: str = "",
+         train: TrainConfig | None = None) -> None:
     """Writes what a model drew to a file, as `generate.py` does.
 
     A `.gif` plays the strokes and holds the finished images for a second. A `.png` is a film strip
@@ -41,6 +42,7 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
       known: for steps of `imagine`, 1 where a pixel was known and 0 elsewhere, [H, W, 1]. Then
         the whole images are [N, H, W, C], and the steps are of K imaginations of each, N K images.
       caption: a line of text for the page.
+      train: how the model was trained, for the page; see `page`.
 
     Raises:
       ConfigError (a ValueError): the ending is another, the images do not fit the steps, or the
@@ -62,7 +64,7 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
     check(path, model.config, count, 0 if known is None else total // count, columns)
     if path.suffix.lower() == ".html":
         images = images if known is None else np.repeat(images, total // count, axis=0)
-        content = page(model.config, steps, images, caption, boxes, known)
+        content = page(model, steps, images, caption, boxes, known, train=train)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
         return
