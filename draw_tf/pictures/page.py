@@ -53,7 +53,8 @@ def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = Non
                          f"got {np.shape(images)}")
     noise = np.asarray(steps.z, np.float64)  # [T, N, Z]
     if is_trace:
-        noise = (noise - np.asarray(steps.mu)) / np.exp(np.asarray(steps.logsigma, np.float64))  # [T, N, Z]
+        mu, logsigma = (np.asarray(x, np.float64) for x in (steps.mu, steps.logsigma))
+        noise = (noise - mu) / np.exp(logsigma)  # [T, N, Z]
     weights = {name: variable.numpy() for name, variable in named_weights(model).items()}
     limit = np.finfo(np.float16).max
     numbers = np.concatenate([np.ravel(weight) for weight in weights.values()])  # [all weights]
