@@ -25,11 +25,11 @@ def _quiet():
     Where there is an NVIDIA card, what TensorFlow says of it is shown.
     """
     try:
-        stderr = os.dup(2)
-    except OSError:  # closed
+        stderr, held = os.dup(2), tempfile.TemporaryFile()
+    except OSError:  # it is closed, or there is no place for a file
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    with held:
         os.dup2(held.fileno(), 2)
         failed = True
         try:

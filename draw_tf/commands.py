@@ -142,8 +142,11 @@ def start(define, main, says_device: bool = True) -> None:
     `says_device` prints what TensorFlow computes on. The flags end with the command, so that
     another can follow in the same process.
     """
-    for stream in (sys.stdout, sys.stderr):  # a name that a terminal cannot show ends no run
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(stream, "reconfigure"):  # what a terminal cannot show ends no run
             stream.reconfigure(errors="backslashreplace")
     app.define_help_flags()
     before = flagsaver.save_flag_values()

@@ -5,6 +5,7 @@ import dataclasses
 from absl import flags
 
 from draw_tf import commands, data, training
+from draw_tf.checkpoints.workdir import check_name
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.errors import ConfigError
 
@@ -55,6 +56,7 @@ def main(_):
     except UnicodeEncodeError as error:
         raise ConfigError(f"dataset {config.dataset} is not UTF-8, and TensorBoard, which is told "
                           "the settings, takes no other text: rename the folder") from error
+    check_name(FLAGS.workdir)
     model_settings()  # out of range? say so now, not after a download
     steps = profiled_steps()
     strategy = training.make_strategy(config.distribute)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import tensorflow as tf
@@ -189,6 +190,21 @@ def test_an_error_is_one_line_whatever_a_name_has_in_it(run, capfd):
     assert capfd.readouterr().err == "command.py: no\\nsuch \\x1b[31m\\u2028 café\n"
 
 
+def test_a_closed_standard_output_is_no_error(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(lambda _: print("unheard")) is None
+    sys.stdout.close()
+
+
+def test_a_reader_who_has_gone_is_one_line(run, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w"))
+    assert run(lambda _: print("unheard")) == 1
+    assert capfd.readouterr().err == "command.py: Broken pipe\n"
+    sys.stdout.close()  # as Python does at its end
+
+
 def test_a_flag_of_absurd_length_is_one_line(capfd):
     assert run_script("train.py", "--" + "x" * 5000) == 1
     (line,) = capfd.readouterr().err.splitlines()
@@ -260,11 +276,12 @@ def test_what_tensorflow_reports_is_held_back_unless_it_fails_or_has_a_card(capf
     assert capfd.readouterr().err == "the reason\nafter\n"
 
 
-def test_a_closed_standard_error_is_no_error(monkeypatch):
-    def fail(_):
+@pytest.mark.parametrize("module, name", [(os, "dup"), (tempfile, "TemporaryFile")])
+def test_a_closed_standard_error_or_no_place_for_files_is_no_error(monkeypatch, module, name):
+    def fail(*_):
         raise OSError("bad file descriptor")
 
-    monkeypatch.setattr(os, "dup", fail)
+    monkeypatch.setattr(module, name, fail)
     done = []
     with draw_tf._quiet():
         done.append(True)

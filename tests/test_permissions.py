@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from draw_tf import checkpoints
-from draw_tf.errors import WorkdirError
+from draw_tf import checkpoints, data
+from draw_tf.errors import DataError, WorkdirError
 from draw_tf.training import loop
 from tests.support.cli import ROOT, run_module, run_script
 
@@ -90,7 +90,6 @@ def test_a_model_that_may_not_be_read_is_not_missing(run, locked, part):
 @pytest.mark.parametrize("module, arguments, words", [
     ("train", ["--workdir={}/new"], "workdir"),
     ("train", ["--workdir={}"], "workdir"),
-    ("train", ["--workdir=run", "--start={}/other"], "start"),
     ("generate", ["--out={}/x.png"], "out"), ("generate", ["--workdir={}/run"], "workdir"),
     ("evaluate", ["--workdir=run", "--json={}/x.json"], "json"),
     ("evaluate", ["--workdir=run", "--kl_plot={}/x.png"], "kl_plot"),
@@ -113,6 +112,17 @@ def test_a_folder_without_rights_is_one_sentence(
                       *FLAGS[:4] * (module == "train")) == 1
     one_line(capfd, words, "locked")
     assert content(run) == before
+
+
+def test_a_data_set_that_may_not_be_read_is_not_downloaded_again(tmp_path, locked, capfd):
+    folder = tmp_path / "mnist" / "3.0.1"
+    folder.mkdir(parents=True)
+    for path in (folder, tmp_path / "mnist", tmp_path):
+        locked(path)
+        with pytest.raises(DataError, match="cannot be read .*Permission denied.$"):
+            data.load("mnist", "test", str(tmp_path))
+        path.chmod(0o700)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow

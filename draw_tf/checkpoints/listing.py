@@ -135,9 +135,10 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
     WorkdirError where the workdir holds a run already or cannot be written.
     """
     workdir = check_name(workdir)
-    for name in (CONFIG, WEIGHTS, FOLDER):
-        if exists(workdir / name):
-            raise WorkdirError(f"workdir {workdir} already holds {name}: give another")
+    with written(f"workdir {workdir}"):
+        for name in (CONFIG, WEIGHTS, FOLDER):
+            if exists(workdir / name):
+                raise WorkdirError(f"workdir {workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
     config = _infer_config(weights, image_shape, glimpses=glimpses, shared_noise=shared_noise)
     model = DRAW(config)
