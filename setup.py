@@ -35,8 +35,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
-    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*",
-                              "pictures/explorer.*"]},
+    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*.md",
+                              "pretrained/*/*", "pictures/explorer.*"]},
     entry_points={"console_scripts": [
         f"draw-{name} = draw_tf.{name}:command" for name in ("train", "generate", "evaluate")]},
     install_requires=[
