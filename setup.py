@@ -38,7 +38,9 @@ setup(
     package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*.md",
                               "pretrained/*/*", "pictures/explorer.*"]},
     entry_points={"console_scripts": [
-        f"draw-{name} = draw_tf.{name}:command" for name in ("train", "generate", "evaluate")]},
+        *(f"draw-{name} = draw_tf.{name}:command" for name in (
+            "train", "generate", "evaluate", "figures", "export", "import_listing", "ship")),
+        "draw-benchmark = draw_tf.benchmark.__main__:command"]},
     install_requires=[
         "absl-py>=2.1",
         "imageio>=2.31",

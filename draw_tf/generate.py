@@ -144,3 +144,7 @@ def main(_):
 def command() -> None:
     """Runs the command."""
     commands.start(define_flags, main)
+
+
+if __name__ == "__main__":
+    command()

@@ -134,5 +134,10 @@ def main(_):
           f"{report['dataset']}/{report['split']}")
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

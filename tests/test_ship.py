@@ -148,4 +148,4 @@ def test_an_export_that_fails_leaves_nothing(saved, shelf, images):
 def test_the_command_reports_a_run_that_is_not_there(capsys):
     assert run_module("draw_tf.ship", "--workdir=missing", "--name=some") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--workdir=missing is neither a folder" in line
+    assert "workdir missing is neither a folder" in line

@@ -8,9 +8,9 @@ compile; page faults per step; MiB that the device held at most (on a CPU, by ho
 grew); and MiB that the whole process held at most.
 """
 
+import io
 import json
 import math
-import pathlib
 
 from absl import flags
 
@@ -18,7 +18,7 @@ from draw_tf import commands
 from draw_tf.benchmark import jobs, measure
 from draw_tf.config import TrainConfig
 from draw_tf.errors import ConfigError, why
-from draw_tf.files import check_output, write_json
+from draw_tf.files import check_output, local_path, write_json, write_whole
 from draw_tf.pictures import curves
 
 FLAGS = flags.FLAGS
@@ -101,14 +101,16 @@ def _plot(path, records):
     axes[0, 0].set(ylabel="images/s", yscale="log")
     axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
     axes[0, 0].legend()
-    figure.savefig(path, dpi=150, format="png")
+    png = io.BytesIO()
+    figure.savefig(png, dpi=150, format="png")
     plt.close(figure)
+    write_whole(path, png.getvalue())
 
 
 def _read(path):
     """Reads and prints the report that `--json` wrote."""
     try:
-        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        report = json.loads(local_path(path, "from_json").read_text(encoding="utf-8"))
         for record in report["records"]:
             if record["sweep"]:
                 record[jobs.SWEEPS[record["sweep"]][0]]  # which a plot needs
@@ -135,6 +137,7 @@ def _measure():
                             steps_per_call=FLAGS.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
+    commands.say_device()
     report = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)
     for job in chosen:
@@ -158,5 +161,10 @@ def main(_):
         _plot(FLAGS.plot, report["records"])
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import pathlib
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from PIL import Image, ImageOps
 
 from draw_tf.data.reading import collect
 from draw_tf.errors import ConfigError
+from draw_tf.files import local_path
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
@@ -57,7 +57,7 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
 
 def _paths(name):
     text = name.partition(":")[2]
-    root = pathlib.Path(text).expanduser()
+    root = local_path(text, "dataset folder:")
     if not text or not root.is_dir():
         raise ConfigError(f"dataset {name} needs a folder, and {text!r} is not one")
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS
