@@ -35,8 +35,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
-    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*",
-                              "pictures/explorer.*"]},
+    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*.md",
+                              "pretrained/*/*", "pictures/explorer.*"]},
     entry_points={"console_scripts": [
         *(f"draw-{name} = draw_tf.{name}:command" for name in (
             "train", "generate", "evaluate", "figures", "export", "import_listing", "ship")),
@@ -49,6 +49,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10.1",
         "requests>=2.31",
+        "safetensors>=0.4.3",
         "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
@@ -58,6 +59,6 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "plot": ["matplotlib>=3.8"],
         "test": ["ipython>=8.18", "matplotlib>=3.8", "nbformat>=5.10",
-                 "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "safetensors>=0.4"],
+                 "pytest>=8.0", "pytest-xdist>=3.5", "pyyaml>=6.0", "ruff>=0.6"],
     },
 )

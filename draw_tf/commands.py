@@ -12,7 +12,6 @@ from absl import app, flags, logging
 from absl.testing import flagsaver
 
 from draw_tf import devices
-from draw_tf.config import current_value
 from draw_tf.errors import DRAWError, why
 from draw_tf.parsing import parse
 
@@ -44,7 +43,7 @@ def keep_freed_memory() -> bool:
 def define_flags(config_class) -> None:
     """Defines a flag for each field of a settings class, except what the data decides.
 
-    A flag has its field's default, help text and bounds, and takes the values of older flagfiles.
+    A flag has its field's default, help text and bounds.
     """
     for field in dataclasses.fields(config_class):
         if field.name == "image_shape":
@@ -61,9 +60,6 @@ def define_flags(config_class) -> None:
             flags.DEFINE_float(name, default, meta["help"], meta["at_least"])
         else:
             flags.DEFINE_string(name, default, meta["help"])
-        flag = flags.FLAGS[name]
-        # replaced in the flag and not in its parser, which all flags of a type share
-        flag.parse = lambda text, flag=flag, parse=flag.parse: parse(current_value(flag.name, text))
 
 
 def config_from_flags(config_class, **fixed):

@@ -15,10 +15,6 @@ from draw_tf.errors import ConfigError
 
 BINARIZE = ("none", "static", "dynamic")
 LIKELIHOODS = ("bernoulli", "gaussian")
-# What the settings of older runs and flagfiles are now.
-_OLD_VALUES = {("jit_compile", "auto"): True, ("jit_compile", "true"): True,
-               ("jit_compile", "false"): False, ("unroll", "auto"): 0}
-_OLD_FIELD = ("train", "warmup_steps")  # which older runs have, and nothing reads now
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -171,9 +167,7 @@ class TrainConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = current_value(field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            _check_field(field, value)
+            _check_field(field, getattr(self, field.name))
         _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
         sides = self.image_size.split(",")
         fits = len(sides) == 2 and all(side.isdecimal() and len(side) < 5 and 0 < int(side) < 2**13
@@ -192,13 +186,6 @@ def fixed_fields() -> list[str]:
     return [field.name for field in dataclasses.fields(TrainConfig) if field.metadata["fixed"]]
 
 
-def current_value(name: str, value):
-    """What a setting's value in an older flagfile or `config.json` is called now."""
-    if name == "unroll" and isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
-
-
 def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
     """Both settings as one plain dictionary, as `config.json` holds them."""
     kind = {"kind": "vae"} if isinstance(model_config, VAEConfig) else {}
@@ -207,17 +194,16 @@ def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConf
 
 
 def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
-    """Both settings from the dictionary of `config_to_dict`, of this version or an older one.
+    """Both settings from the dictionary of `config_to_dict`; fields that it lacks are the defaults.
 
     Raises:
-      ConfigError: a part or a field is missing, unknown, or out of its range.
+      ConfigError: a part is missing, or a field is unknown or out of its range.
     """
     configs = []
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
-        fields = {name: value for name, value in content[part].items()
-                  if (part, name) != _OLD_FIELD}
+        fields = dict(content[part])
         if part == "model" and fields.get("kind") == "vae":
             del fields["kind"]
             config_class = VAEConfig

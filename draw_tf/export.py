@@ -15,15 +15,8 @@ import tensorflow as tf
 from absl import flags
 
 from draw_tf import checkpoints, commands
-from draw_tf.errors import ConfigError, MissingPackageError, why, written
-from draw_tf.files import (
-    check_access,
-    check_output,
-    exists,
-    local_path,
-    tensorflow_path,
-    write_whole,
-)
+from draw_tf.errors import ConfigError, why, written
+from draw_tf.files import check_access, check_output, exists, local_path, tensorflow_path
 from draw_tf.models.base import ImageModel
 
 FLAGS = flags.FLAGS
@@ -69,19 +62,6 @@ def save_model(model: ImageModel, path) -> None:
         os.rename(f"{partial}/new", path)
 
 
-def save_tensors(model: ImageModel, path) -> None:
-    """Writes the weights as `.safetensors`, under the names of `checkpoints.named_weights`.
-
-    Raises MissingPackageError where the package safetensors is not installed.
-    """
-    try:
-        from safetensors.numpy import save
-    except ImportError as error:
-        raise MissingPackageError("this file needs safetensors: pip install safetensors") from error
-    write_whole(path, save({name: variable.numpy() for name, variable in
-                            checkpoints.named_weights(model).items()}))
-
-
 def main(_):
     """Writes what the flags name."""
     if not (FLAGS.saved_model or FLAGS.safetensors):
@@ -98,7 +78,7 @@ def main(_):
     model = checkpoints.load(FLAGS.workdir)
     with written("the model", ConfigError):
         if FLAGS.safetensors:
-            save_tensors(model, FLAGS.safetensors)
+            checkpoints.save_weights(model, FLAGS.safetensors)
         if FLAGS.saved_model:
             save_model(model, FLAGS.saved_model)
     print(f"{FLAGS.workdir}: {', '.join(filter(None, (FLAGS.saved_model, FLAGS.safetensors)))}")

@@ -23,8 +23,8 @@ AT_ONCE = 100  # images that are drawn at once; more would only take memory
 
 def define_flags() -> None:
     """Defines the flags; at import they could clash with those of another command."""
-    flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
-                        "the package; the best of those where not given")
+    flags.DEFINE_string("workdir", checkpoints.DEFAULT_WEIGHTS, "folder of a run, or the name of "
+                        "weights that ship with the package")
     flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
                         "strip with one row per image and one column per step, after the image "
                         "redrawn, .html is a page to look into every step")
@@ -127,7 +127,7 @@ def main(_):
     with contextlib.suppress(OSError):  # reported by the check
         out.parent.mkdir(parents=True, exist_ok=True)
     check_output("out", out, ".gif", ".png", ".html")
-    workdir = checkpoints.best_pretrained() if FLAGS.workdir is None else FLAGS.workdir
+    workdir = FLAGS.workdir
     model = checkpoints.load(workdir)
     if out.suffix.lower() == ".html" and not isinstance(model, DRAW):
         raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "

@@ -30,7 +30,7 @@ def test_samples_stand_beside_the_training_images_as_the_run_saw_them(tmp_path, 
         weight.assign(random.normal(size=weight.shape))
     write_json(tmp_path / "config.json",
                config_to_dict(config, TrainConfig(dataset="digits", binarize=binarize)))
-    checkpoints.save_weights(model, tmp_path / "weights.npz")
+    checkpoints.save_weights(model, tmp_path / "weights.safetensors")
     out = tmp_path / "figures"
     assert run_module("draw_tf.figures", f"--samples={tmp_path}", "--num=6", f"--out={out}") == 0
     images = data.load("digits", "train")

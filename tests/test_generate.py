@@ -45,7 +45,7 @@ def test_a_seed_fixes_what_is_drawn(tiny_run, tmp_path):
 
 def test_weights_that_ship_draw_where_no_run_is_named(tmp_path, capfd):
     assert run_script("generate.py", f"--out={tmp_path}/a.png", "--num=1", "--seed=3") == 0
-    assert capfd.readouterr() == (f"1 images from {checkpoints.best_pretrained()}, --mode=prior "
+    assert capfd.readouterr() == (f"1 images from {checkpoints.DEFAULT_WEIGHTS}, --mode=prior "
                                   f"--seed=3: {tmp_path}/a.png\n", "")
 
 

@@ -111,10 +111,8 @@ def _plot(path, records):
 
 def _read(path):
     """Reads and prints the report that `--json` wrote."""
-    newer = {"page_faults_per_step": None, "peak_memory_mib": None}  # older files lack these
     try:
         report = json.loads(local_path(path, "from_json").read_text(encoding="utf-8"))
-        report["records"] = [{**newer, **record} for record in report["records"]]
         for record in report["records"]:
             if record["sweep"]:
                 record[jobs.SWEEPS[record["sweep"]][0]]  # which a plot needs

@@ -1,4 +1,8 @@
-"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
+"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole.
+
+`tf.train.CheckpointManager` is not used: it reads no older checkpoint where the newest is damaged,
+knows none where its one text file is lost, and deletes old ones before new ones are on the disk.
+"""
 
 import collections
 import contextlib

@@ -1,7 +1,7 @@
 """A run's folder: its settings beside its weights and metrics, saved, resumed, and loaded again.
 
 A workdir holds `config.json` and either `checkpoints/` (a run of `train.py`, with the optimizer
-and the step) or `weights.npz` (weights alone, as those that ship with the package).
+and the step) or `weights.safetensors` (weights alone, as those that ship with the package).
 """
 
 import contextlib
@@ -21,9 +21,10 @@ from draw_tf.models import make_model
 from draw_tf.models.base import ImageModel
 
 CONFIG = "config.json"
-WEIGHTS = "weights.npz"
+WEIGHTS = "weights.safetensors"
 METRICS = "metrics.jsonl"
 LOCK = ".lock"
+DEFAULT_WEIGHTS = "binarized_mnist"  # those that ship and draw where no workdir is given
 PRETRAINED = pathlib.Path(__file__).parent.parent / "pretrained"
 
 
@@ -110,15 +111,6 @@ def locked(workdir):
 def pretrained() -> list[str]:
     """The names of the weights that ship with the package."""
     return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
-
-
-def best_pretrained() -> str:
-    """The weights that draw where none are named, the first; raises WorkdirError without any."""
-    names = pretrained()
-    if not names:
-        raise WorkdirError("no weights ship with this installation: give --workdir, the folder of "
-                           "a run of train.py")
-    return names[0]
 
 
 def resolve(workdir) -> pathlib.Path:
