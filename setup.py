@@ -36,10 +36,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
-    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*",
-                              "pictures/explorer/*"]},
+    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*.md",
+                              "pretrained/*/*", "pictures/explorer/*"]},
     entry_points={"console_scripts": [
-        f"draw-{name} = draw_tf.{name}:command" for name in ("train", "generate", "evaluate")]},
+        *(f"draw-{name} = draw_tf.{name}:command" for name in (
+            "train", "generate", "evaluate", "figures", "export", "import_listing", "ship")),
+        "draw-benchmark = draw_tf.benchmark.__main__:command"]},
     install_requires=[
         "absl-py>=2.1",
         "imageio>=2.31",

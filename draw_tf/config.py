@@ -148,8 +148,9 @@ class TrainConfig:
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
                                   "the average is young; 0 is off", at_least=0, below=1, fixed=True)
-    start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
-                        "data, so that windows cover the image and the mean image is drawn")
+    start: str = _field("listing", "the initial weights: listing, the listing's; data, with biases "
+                        "so that windows cover the image and the mean image is drawn; or DIR or "
+                        "NAME, those of a run or of weights that ship (./data is a folder)")
     seed: int = _field(0, "of the initial weights, the data order and the noise", at_least=0,
                        below=2**31)
     jit_compile: bool = _field(True, "compile with XLA")

@@ -9,14 +9,15 @@ Images are probabilities in [0, 1], and canvases are logits after each step. A `
 holds the weights by name.
 """
 
-import pathlib
+import os
+import tempfile
 
 import tensorflow as tf
 from absl import flags
 
 from draw_tf import checkpoints, commands
-from draw_tf.errors import ConfigError, written
-from draw_tf.files import check_output
+from draw_tf.errors import ConfigError, why, written
+from draw_tf.files import check_access, check_output, exists, local_path, tensorflow_path
 from draw_tf.models.base import ImageModel
 
 FLAGS = flags.FLAGS
@@ -31,7 +32,12 @@ def define_flags() -> None:
 
 
 def save_model(model: ImageModel, path) -> None:
-    """Writes a SavedModel with the signatures that this file describes."""
+    """Writes a SavedModel with the signatures that this file describes, whole or not at all.
+
+    Its folder must be new; those above it are made. Raises OSError where it cannot be written.
+    """
+    path = local_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
 
     def generate(num, seed):
         noise = model.check_noise(None, num, seed)  # [T, num, Z]
@@ -48,16 +54,26 @@ def save_model(model: ImageModel, path) -> None:
     images = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype)
     module.generate = tf.function(generate, input_signature=[number, number], autograph=False)
     module.reconstruct = tf.function(reconstruct, input_signature=[images], autograph=False)
-    tf.saved_model.save(module, str(path), signatures={
-        "generate": module.generate, "reconstruct": module.reconstruct})
+    with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=path.parent) as partial:
+        try:
+            tf.saved_model.save(module, f"{partial}/new", signatures={
+                "generate": module.generate, "reconstruct": module.reconstruct})
+        except tf.errors.OpError as error:
+            raise OSError(why(error)) from error
+        os.rename(f"{partial}/new", path)
 
 
 def main(_):
     """Writes what the flags name."""
     if not (FLAGS.saved_model or FLAGS.safetensors):
         raise ConfigError("saved_model or safetensors must name what to write")
-    if FLAGS.saved_model and pathlib.Path(FLAGS.saved_model).exists():
-        raise ConfigError(f"saved_model must be a new folder, and {FLAGS.saved_model} exists")
+    if FLAGS.saved_model:
+        folder = tensorflow_path(FLAGS.saved_model, "saved_model")
+        with written(f"saved_model {folder}", ConfigError):
+            if exists(folder):
+                raise ConfigError(f"saved_model must be a new folder, and {folder} exists")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            check_access(folder.parent, folders=os.W_OK | os.X_OK, below=False)
     if FLAGS.safetensors:
         check_output("safetensors", FLAGS.safetensors, ".safetensors")
     model = checkpoints.load(FLAGS.workdir)
@@ -69,5 +85,10 @@ def main(_):
     print(f"{FLAGS.workdir}: {', '.join(filter(None, (FLAGS.saved_model, FLAGS.safetensors)))}")
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

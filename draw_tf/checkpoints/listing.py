@@ -18,6 +18,7 @@ from draw_tf.checkpoints.weights import assign_weights, check_shapes, save_weigh
 from draw_tf.checkpoints.workdir import CONFIG, WEIGHTS, check_name, write_settings
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError, WorkdirError, why, written
+from draw_tf.files import exists, local_path
 from draw_tf.models.draw import DRAW
 
 FORGET_BIAS = 1.0  # what TensorFlow 1's LSTMCell adds at run time
@@ -83,6 +84,7 @@ def read_checkpoint(path) -> dict[str, np.ndarray]:
     Its `path` is the prefix that `tf.train.Saver.save` returned, its .index file, or their folder.
     Raises ConfigError where there is none that can be read.
     """
+    path = local_path(path, "checkpoint")
     try:
         reader = tf.train.load_checkpoint(str(path).removesuffix(".index"))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
@@ -133,9 +135,10 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
     WorkdirError where the workdir holds a run already or cannot be written.
     """
     workdir = check_name(workdir)
-    for name in (CONFIG, WEIGHTS, FOLDER):
-        if (workdir / name).exists():
-            raise WorkdirError(f"--workdir={workdir} already holds {name}: give another")
+    with written(f"workdir {workdir}"):
+        for name in (CONFIG, WEIGHTS, FOLDER):
+            if exists(workdir / name):
+                raise WorkdirError(f"workdir {workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
     config = _infer_config(weights, image_shape, glimpses=glimpses, shared_noise=shared_noise)
     model = DRAW(config)
@@ -145,6 +148,6 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
         raise ConfigError(f"checkpoint {str(checkpoint)!r} is not the listing's: {error}"
                           ) from error
     write_settings(workdir, config, TrainConfig(dataset="mnist"))
-    with written(f"--workdir={workdir}"):
+    with written(f"workdir {workdir}"):
         save_weights(model, workdir / WEIGHTS)
     return config

@@ -1,4 +1,8 @@
-"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
+"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole.
+
+`tf.train.CheckpointManager` is not used: it reads no older checkpoint where the newest is damaged,
+knows none where its one text file is lost, and deletes old ones before new ones are on the disk.
+"""
 
 import collections
 import contextlib
@@ -11,16 +15,16 @@ import sys
 
 import tensorflow as tf
 
-from draw_tf.errors import WorkdirError, why
-from draw_tf.files import remove_partial, write_whole
+from draw_tf.errors import WorkdirError, why, written
+from draw_tf.files import found, remove_partial, write_whole
 
 FOLDER = "checkpoints"
 KEPT = 2  # checkpoints of a run
 
 
 def saved_steps(workdir) -> list[int]:
-    """The steps of a run's checkpoints, the newest first."""
-    paths = (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index")
+    """The steps of a run's checkpoints, the newest first; raises OSError if it may not look."""
+    paths = found(pathlib.Path(workdir) / FOLDER, "ckpt-*.index")
     numbers = (path.stem.removeprefix("ckpt-") for path in paths)
     return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
 
@@ -44,7 +48,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
     try:
         folder.mkdir(exist_ok=True)
         checkpoint.write(path)
-        for part in folder.glob(f"ckpt-{step}.*"):
+        for part in found(folder, f"ckpt-{step}.*"):
             with open(part, "rb") as file:  # on the disk before older ones go
                 os.fsync(file.fileno())
     except (OSError, tf.errors.OpError) as error:
@@ -76,7 +80,7 @@ def _prune(workdir, step):
 
 def _remove_others(folder, kept):
     """Removes what belongs to checkpoints of other steps than `kept`, and half-written ones."""
-    for path in folder.glob("ckpt-*"):
+    for path in found(folder, "ckpt-*"):
         whole = re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name)
         ours = re.match(r"ckpt-\d+(\.|_temp)", path.name)
         if ours and not (whole and int(whole[1]) in kept):
@@ -116,7 +120,9 @@ def restore_newest(workdir, restore_from) -> bool:
     Returns whether there is any checkpoint; raises WorkdirError where none of them can be read.
     """
     failure = None
-    for step in saved_steps(workdir):
+    with written(f"workdir {workdir}", done="read"):
+        steps = saved_steps(workdir)
+    for step in steps:
         try:
             restore_from(prefix(workdir, step))
         except WorkdirError as error:

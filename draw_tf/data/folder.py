@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import pathlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import numpy as np
 from draw_tf.data.picture import ENDINGS, MODES, UnreadableError, fitted, opened, quiet
 from draw_tf.data.reading import collect
 from draw_tf.errors import ConfigError
+from draw_tf.files import local_path
 
 
 def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.ndarray:
@@ -55,7 +55,7 @@ def is_folder(name: str) -> bool:
 
 def _paths(name):
     text = name.partition(":")[2]
-    root = pathlib.Path(text).expanduser()
+    root = local_path(text, "dataset folder:")
     if not text or not root.is_dir():
         raise ConfigError(f"dataset {name} needs a folder, and {text!r} is not one")
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS

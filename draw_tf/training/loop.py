@@ -86,6 +86,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
                           f"got {model_config.image_shape}")
+    workdir = workdirs.check_name(workdir)
     strategy = strategy or make_strategy(config.distribute)
     data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
     # workers beside the chief write as it does, where nobody looks
@@ -107,7 +108,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
 def _one_sentence(workdir):
     """Turns what happens to a disk or to another worker into an error of one sentence."""
     try:
-        with written(f"--workdir={workdir}"):
+        with written(f"workdir {workdir}"):
             yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
             tf.errors.DeadlineExceededError) as error:

@@ -107,15 +107,15 @@ def test_a_workdir_that_cannot_be_made_is_reported(tmp_path):
     for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
         for call in (lock, lambda path: checkpoints.write_settings(path, CONFIG, QUIET)):
             message = sentence(call, workdir)
-            assert f"--workdir={workdir} cannot be written: {tmp_path / 'file'} is" in message
-        assert f"--workdir={workdir} is neither a folder" in sentence(checkpoints.load, workdir)
+            assert f"workdir {workdir} cannot be written: {tmp_path / 'file'} is" in message
+        assert f"workdir {workdir} is neither a folder" in sentence(checkpoints.load, workdir)
 
 
 @pytest.mark.parametrize("name", ["runs/exp*", "lr[1e-3]", "what?", "a\\b", "a\0b", ""])
 def test_names_that_are_patterns_are_refused(name):
     for call in (lambda: workdirs.changed_settings(name, CONFIG, QUIET),
                  lambda: checkpoints.load(name)):
-        assert sentence(call).startswith("--workdir")
+        assert sentence(call).startswith("workdir ")
 
 
 def test_weights_alone_are_not_trained_over(tmp_path):
@@ -208,7 +208,7 @@ def test_a_run_comes_before_weights_that_ship(shelf):
 
 
 def test_unknown_names_are_reported_with_the_known_ones(shelf):
-    assert "--workdir=nothing is neither a folder nor" in sentence(checkpoints.load, "nothing")
+    assert "workdir nothing is neither a folder nor" in sentence(checkpoints.load, "nothing")
     assert "(there are none)" in sentence(checkpoints.load, "nothing")
     save_weights_alone(shelf / "mnist")
     assert "(mnist)" in sentence(checkpoints.load, "nothing")
