@@ -9,7 +9,7 @@ import dataclasses
 import numbers
 import operator
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from draw_tf.errors import ConfigError
 
@@ -37,14 +37,14 @@ def _is_kind(value, kind):
             and isinstance(value, (int, float) if kind is float else kind))
 
 
-def check_whole(at_least: int, **values) -> None:
+def check_whole(at_least: int, **values: object) -> None:
     """Raises ConfigError unless each value is a whole number from `at_least` to 2**31 - 1."""
     for name, value in values.items():
-        inside = isinstance(value, numbers.Integral) and at_least <= value < 2**31
+        inside = isinstance(value, numbers.Integral) and at_least <= int(value) < 2**31
         _require(inside, name, value, f"a whole number from {at_least} to {2**31 - 1}")
 
 
-def _check_field(field: dataclasses.Field, value) -> None:
+def _check_field(field: dataclasses.Field, value: Any) -> None:
     """Raises ConfigError unless `value` is of the field's type and in its declared range."""
     kind, meta = type(field.default), field.metadata
     rules = [(word, bound, inside) for word, bound, inside in (
@@ -178,7 +178,8 @@ class TrainConfig:
     @property
     def folder_shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) that the pictures of a folder are brought to."""
-        return (*map(int, self.image_size.split(",")), self.image_channels)
+        height, width = map(int, self.image_size.split(","))
+        return height, width, self.image_channels
 
 
 def fixed_fields() -> list[str]:
@@ -193,13 +194,14 @@ def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConf
             "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
+def config_from_dict(content: object) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
     """Both settings from the dictionary of `config_to_dict`; fields that it lacks are the defaults.
 
     Raises:
       ConfigError: a part is missing, or a field is unknown or out of its range.
     """
-    configs = []
+    configs: list[Any] = []
+    config_class: Any
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
@@ -212,4 +214,5 @@ def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
             raise ConfigError(
                 f"the configuration's part {part!r} has an unknown field: {unknown[0]!r}")
         configs.append(config_class(**fields))
-    return tuple(configs)
+    model_config, train_config = configs
+    return model_config, train_config

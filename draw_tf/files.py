@@ -9,8 +9,10 @@ import tempfile
 
 from draw_tf.errors import ConfigError, DRAWError, why
 
+PathLike = str | os.PathLike[str]
 
-def local_path(path: str | os.PathLike, name: str = "path",
+
+def local_path(path: PathLike, name: str = "path",
                error_class: type[DRAWError] = ConfigError) -> pathlib.Path:
     """The path that a person's text means, in which a leading ~ is a home folder.
 
@@ -31,7 +33,7 @@ def local_path(path: str | os.PathLike, name: str = "path",
     return pathlib.Path(os.path.abspath(full)) if str(result).startswith("~") else result
 
 
-def tensorflow_path(path: str | os.PathLike, name: str = "path",
+def tensorflow_path(path: PathLike, name: str = "path",
                     error_class: type[DRAWError] = ConfigError) -> pathlib.Path:
     """`local_path` of what TensorFlow itself will read or write.
 
@@ -47,7 +49,7 @@ def tensorflow_path(path: str | os.PathLike, name: str = "path",
     return path
 
 
-def exists(path: str | os.PathLike) -> bool:
+def exists(path: PathLike) -> bool:
     """Whether there is anything at a path; raises OSError where that cannot be found out."""
     try:
         os.stat(path)
@@ -56,7 +58,7 @@ def exists(path: str | os.PathLike) -> bool:
     return True
 
 
-def found(folder: str | os.PathLike, pattern: str) -> list[pathlib.Path]:
+def found(folder: PathLike, pattern: str) -> list[pathlib.Path]:
     """The paths in a folder whose names fit a pattern; none where there is no folder.
 
     Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.
@@ -68,7 +70,7 @@ def found(folder: str | os.PathLike, pattern: str) -> list[pathlib.Path]:
     return [pathlib.Path(folder, name) for name in fnmatch.filter(names, pattern)]
 
 
-def check_access(path: str | os.PathLike, files: int = os.R_OK,
+def check_access(path: PathLike, files: int = os.R_OK,
                  folders: int = os.R_OK | os.W_OK | os.X_OK, below: bool = True) -> None:
     """Checks that a file may be used, or a folder and what is `below` it; fine where none is.
 
@@ -84,7 +86,7 @@ def check_access(path: str | os.PathLike, files: int = os.R_OK,
         check_access(os.path.join(path, name), files, folders)
 
 
-def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
+def write_whole(path: PathLike, content: bytes | str) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part of it.
 
     The content, bytes or text to write as UTF-8, goes to a file beside `path`, reaches the disk,
@@ -112,18 +114,18 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
         raise
 
 
-def remove_partial(folder: str | os.PathLike, name: str) -> None:
+def remove_partial(folder: PathLike, name: str) -> None:
     """Removes what a process killed in `write_whole` left; `name` may be a pattern: "*.gif"."""
     for path in found(folder, f".{name}.????????.partial"):
         path.unlink()
 
 
-def write_json(path: str | os.PathLike, content) -> None:
+def write_json(path: PathLike, content: object) -> None:
     """Writes `content` as indented JSON; see `write_whole`."""
     write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
-def check_output(name: str, path: str | os.PathLike, *endings: str) -> None:
+def check_output(name: str, path: PathLike, *endings: str) -> None:
     """Checks, before the work, that a result can be written to `path`, the value of flag `name`.
 
     Raises:

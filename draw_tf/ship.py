@@ -11,6 +11,7 @@ import math
 import pathlib
 import re
 import tempfile
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -22,7 +23,7 @@ from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
 from draw_tf.config import DRAWConfig, config_to_dict
 from draw_tf.errors import ConfigError, written
 from draw_tf.evaluation import evaluate_run
-from draw_tf.files import write_json, write_whole
+from draw_tf.files import PathLike, write_json, write_whole
 
 FLAGS = flags.FLAGS
 EVALUATION, CARD, TEMPLATE = "evaluation.json", "README.md", PRETRAINED / "card.md"
@@ -51,8 +52,8 @@ def define_flags() -> None:
                          lower_bound=1)
 
 
-def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAINED,
-         **options) -> dict:
+def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
+         folder: PathLike = PRETRAINED, **options: Any) -> dict:
     """Writes a run's settings, weights, test bound and model card to `folder`/`name`.
 
     `half` rounds the weights to float16, and `note` says how they were trained. Options, result and
@@ -111,7 +112,8 @@ def card(folder: pathlib.Path, name: str, made: str) -> str:
               "The steps share one noise, so the model cannot draw new images, and its number is "
               "no bound.": report["shared_noise"]}
     return TEMPLATE.read_text(encoding="utf-8").format(
-        **report, **shape, name=name, made=made, hub="ylecun/mnist" if data else "",
+        **report, **shape, name=name, made=made, quoted=json.dumps(report["dataset"]),
+        hub="ylecun/mnist" if data else "",
         data=data or f"`{report['dataset']}`, under the licence of those who publish it.",
         kind="DRAW (Gregor et al. 2015, arXiv 1502.04623)" if isinstance(config, DRAWConfig)
         else "A plain variational autoencoder",

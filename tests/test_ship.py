@@ -108,12 +108,14 @@ def test_a_card_leaves_out_what_is_not_known(tmp_path):
     save_weights_alone(tmp_path)
     write_json(tmp_path / "evaluation.json", {
         **REPORT, "bound_se": None, "iwae_nats": None, "step": None, "grey": True,
-        "dataset": "folder:/some/{place}"})
+        "dataset": 'folder:/some/{place} # "here": it'})
     text = ship.card(tmp_path, "some", "By hand.")
     assert "standard error" not in text and "importance" not in text and "after step" not in text
     assert "None" not in text and "grey levels" in text
-    assert "`folder:/some/{place}`, under the licence of those" in text
+    assert '`folder:/some/{place} # "here": it`, under the licence of those' in text
     assert head(text)["datasets"] == []
+    assert head(text)["model-index"][0]["results"][0]["dataset"]["type"] == (
+        'folder:/some/{place} # "here": it')
 
 
 @pytest.mark.parametrize("name", checkpoints.pretrained())

@@ -53,7 +53,8 @@ def save_weights(model: ImageModel, path: str | os.PathLike, dtype: type = np.fl
 
 def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of each of `named_weights`, of a model that need not be built."""
-    model, shapes = model_class(config), {}
+    model = model_class(config)
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, units) in model.layer_sizes(config).items():
         lstm = name in ("encoder", "decoder")
         columns = 4 * units if lstm else units  # of four gates

@@ -5,18 +5,27 @@ and the step) or `weights.safetensors` (weights alone, as those that ship with t
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints.weights import assign_weights, read_weights, weight_shapes
-from draw_tf.config import DRAWConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
+from draw_tf.config import (
+    DRAWConfig,
+    TrainConfig,
+    VAEConfig,
+    config_from_dict,
+    config_to_dict,
+    fixed_fields,
+)
 from draw_tf.errors import WorkdirError, why, written
-from draw_tf.files import check_access, exists, tensorflow_path, write_json
+from draw_tf.files import PathLike, check_access, exists, tensorflow_path, write_json
 from draw_tf.models import make_model
 from draw_tf.models.base import ImageModel
 
@@ -28,14 +37,14 @@ DEFAULT_WEIGHTS = "binarized_mnist"  # those that ship and draw where no workdir
 PRETRAINED = pathlib.Path(__file__).parent.parent / "pretrained"
 
 
-def check_name(workdir) -> pathlib.Path:
+def check_name(workdir: PathLike) -> pathlib.Path:
     """The path of a workdir; raises WorkdirError for names that TensorFlow would misunderstand."""
     if not str(workdir):
         raise WorkdirError("workdir must be a folder, got ''")
     return tensorflow_path(workdir, "workdir", WorkdirError)
 
 
-def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
+def read_config(workdir: PathLike) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
     """The settings of a run; raises WorkdirError where there is none that can be read."""
     path = check_name(workdir) / CONFIG
     try:
@@ -49,7 +58,8 @@ def read_config(workdir) -> tuple[DRAWConfig, TrainConfig]:
         raise WorkdirError(f"{path} cannot be used: {error}") from error
 
 
-def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> list[str]:
+def changed_settings(workdir: PathLike, model_config: DRAWConfig | VAEConfig,
+                     train_config: TrainConfig) -> list[str]:
     """The settings of the run in a workdir that new ones change, as "NAME OLD -> NEW" each.
 
     Where there is no run, none change. Raises WorkdirError where the run cannot go on with the new
@@ -73,7 +83,8 @@ def changed_settings(workdir, model_config: DRAWConfig, train_config: TrainConfi
             if before["train"][name] != value]
 
 
-def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig) -> None:
+def write_settings(workdir: PathLike, model_config: DRAWConfig | VAEConfig,
+                   train_config: TrainConfig) -> None:
     """Writes a run's settings into its workdir, made if it is missing; may raise WorkdirError."""
     workdir = check_name(workdir)
     with written(f"workdir {workdir}"):
@@ -82,7 +93,7 @@ def write_settings(workdir, model_config: DRAWConfig, train_config: TrainConfig)
 
 
 @contextlib.contextmanager
-def locked(workdir):
+def locked(workdir: PathLike) -> Iterator[None]:
     """Keeps other processes from training in a workdir until the block or the process ends.
 
     Raises WorkdirError where another process trains there, or the workdir cannot be written or has
@@ -113,7 +124,7 @@ def pretrained() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
 
 
-def resolve(workdir) -> pathlib.Path:
+def resolve(workdir: PathLike) -> pathlib.Path:
     """The folder that a workdir, or the name of weights that ship, stands for.
 
     A folder that holds a run comes before weights of the same name, and these before any other
@@ -130,7 +141,7 @@ def resolve(workdir) -> pathlib.Path:
     return path
 
 
-def load(workdir) -> ImageModel:
+def load(workdir: PathLike) -> ImageModel:
     """The trained model, DRAW or VAE in float32, of a run or of weights that ship.
 
     `workdir` is a run's folder, or a name that `pretrained` lists. Where the run averages its
@@ -139,7 +150,7 @@ def load(workdir) -> ImageModel:
     return load_with_step(workdir)[0]
 
 
-def load_with_step(workdir) -> tuple[ImageModel, int | None]:
+def load_with_step(workdir: PathLike) -> tuple[ImageModel, int | None]:
     """`load`, and the training step of the weights (None where it is not known)."""
     workdir = resolve(workdir)
     model_config, _ = read_config(workdir)
@@ -148,25 +159,23 @@ def load_with_step(workdir) -> tuple[ImageModel, int | None]:
         model = make_model(model_config)
         assign_weights(model, weights)
         return model, step
-    model, step = None, tf.Variable(0, dtype=tf.int64)
+    step, build = tf.Variable(0, dtype=tf.int64), functools.cache(make_model)
 
     def restore_from(path):
-        nonlocal model
         sizes = saves.sizes(path)
         name = "average" if sizes["average"] else "model"
         wanted = sum(map(math.prod, weight_shapes(model_config).values()))
         if sizes[name] != wanted:  # before a model is made, whose size may be absurd
             raise WorkdirError(f"the checkpoint {path} cannot be read, because it is of another "
                                "model")
-        model = model or make_model(model_config)
-        saves.restore(tf.train.Checkpoint(step=step, **{name: model}), path)
+        saves.restore(tf.train.Checkpoint(step=step, **{name: build(model_config)}), path)
 
     if not saves.restore_newest(workdir, restore_from):
         raise WorkdirError(f"workdir {workdir} holds no checkpoint yet")
-    return model, int(step)
+    return build(model_config), int(step)
 
 
-def read_metrics(workdir) -> list[dict]:
+def read_metrics(workdir: PathLike) -> list[dict]:
     """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out.
 
     Each has a `step`, and values that are numbers, text, or lists of these.
