@@ -7,6 +7,8 @@ import tempfile
 
 from draw_tf.errors import ConfigError
 
+MADE_HERE = b"drawn by draw_tf"  # is in every picture that this package writes
+
 
 def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part of it.
