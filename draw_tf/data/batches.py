@@ -34,8 +34,9 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     """The endless stream of training batches, each float32 [N/R, H, W, C] in [0, 1].
 
     Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
-    epoch and the start of the next, and several epochs where there are few images. A batch depends on `images`, `batch_size`, `seed`, `binarize`
-    and the number of its step alone. Raises ConfigError for an argument out of its range.
+    epoch and the start of the next, and several epochs where there are few images. A batch depends
+    on `images`, `batch_size`, `seed`, `binarize` and the number of its step alone. Raises
+    ConfigError for an argument out of its range.
 
     Args:
       images: what to train on.
