@@ -14,6 +14,7 @@ import tensorflow as tf
 from draw_tf import noise
 from draw_tf.data import digits, folder, tfds
 from draw_tf.errors import ConfigError
+from draw_tf.files import local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +146,7 @@ def is_here(name: str, data_dir: str | None = None) -> bool:
     read = _entry(name).read
     if getattr(read, "func", read) is tfds.read_split:
         return tfds.is_prepared(name, data_dir)
-    return read is not folder.read or folder.is_folder(name)
+    return read is not folder.read or local_path(name.partition(":")[2], "dataset").is_dir()
 
 
 def evaluation_split(name: str) -> str:

@@ -160,7 +160,8 @@ def _jpeg_part(file, kept):
     while len(start := file.read(4)) == 4 and start[1] != 0xDA:  # after which there are pixels
         content = file.read(max(0, int.from_bytes(start[2:]) - 2))
         # of APP0 to APP15 and comments, the first and APP14 say which colours the numbers mean
-        if start[1] in (0xE0, 0xEE, *kept) or start[1] not in (*range(0xE0, 0xF0), 0xFE):
+        colour = start[1] in (0xE0, 0xEE) and len(content) >= 12
+        if colour or start[1] in kept or start[1] not in (*range(0xE0, 0xF0), 0xFE):
             parts.append(start + content)
     return io.BytesIO(b"".join([*parts, start, file.read(8 * MAX_PIXELS)]))
 

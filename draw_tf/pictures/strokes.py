@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf.config import DRAWConfig
-from draw_tf.files import write_whole
+from draw_tf.files import MADE_HERE, write_whole
 from draw_tf.models.attention import window_box
 from draw_tf.models.steps import Generation, Trace
 from draw_tf.pictures import tiles
@@ -121,7 +121,8 @@ def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> 
     # 128 levels per channel, 0 and 255 among them: all greys and the boxes fit in 256 colours
     frames = frames & 0xFE | frames >> 7  # [F, h, w, 3]
     times = [frame_ms] * (len(frames) - 1) + [hold_ms] if len(frames) > 1 else hold_ms
-    return iio.imwrite("<bytes>", frames, extension=".gif", loop=0, duration=times)
+    return iio.imwrite("<bytes>", frames, extension=".gif", loop=0, duration=times,
+                       comment=MADE_HERE)
 
 
 def save(path: str | os.PathLike, pictures: np.ndarray, frame_ms: int = 120,

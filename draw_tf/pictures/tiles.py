@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
+from PIL.PngImagePlugin import PngInfo
+
+from draw_tf.files import MADE_HERE
 
 RED = (255, 0, 0)  # write windows
 GREEN = (0, 255, 0)  # read windows
@@ -179,4 +182,6 @@ def check_pictures(name: str, pictures: np.ndarray, ndim: int) -> None:
 def encode_png(picture: np.ndarray) -> bytes:
     """Encodes a picture, uint8 [h, w, 3], as PNG; raises ValueError for anything else."""
     check_pictures("picture", picture, ndim=3)
-    return iio.imwrite("<bytes>", picture, extension=".png")
+    maker = PngInfo()
+    maker.add_text("Software", MADE_HERE)
+    return iio.imwrite("<bytes>", picture, extension=".png", pnginfo=maker)
