@@ -9,7 +9,7 @@ from absl import flags
 
 from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, written
-from draw_tf.files import check_output
+from draw_tf.files import check_output, exists, local_path
 from draw_tf.models.completion import SIDES, imagine, kept_half
 from draw_tf.models.draw import DRAW
 from draw_tf.noise import between
@@ -57,8 +57,8 @@ def define_flags() -> None:
 def paths_of(values) -> list[str]:
     """The files of --image, which may have commas in their names."""
     return [path for value in values
-            for path in ([value] if pathlib.Path(value).expanduser().exists()
-                         else value.split(",")) if path]
+            for path in ([value] if exists(local_path(value, "image")) else value.split(","))
+            if path]
 
 
 def own_images(model, trained_on) -> data.Images:
@@ -68,7 +68,7 @@ def own_images(model, trained_on) -> data.Images:
     drawn = tf.sigmoid(model.generate(64, seed=0).canvases[-1]).numpy().mean(axis=0)  # [H, W, C]
     border = np.concatenate([drawn[[0, -1]].ravel(), drawn[:, [0, -1]].ravel()])
     pixels = data.pictures(
-        [pathlib.Path(path).expanduser() for path in paths_of(FLAGS.image)], shape,
+        [local_path(path, "image") for path in paths_of(FLAGS.image)], shape,
         invert=FLAGS.invert, dark_background=bool(border.mean() < 0.5),
         fit_digit=trained_on == "digits" or data.overlaps(trained_on, "digits"))
     return data.Images(pixels, 1, "image", "test")
@@ -88,8 +88,11 @@ def set_of_images(shape, trained_on) -> data.Images:
     return images
 
 
-def test_images(model, train_config, seed) -> np.ndarray:
-    """At most `--num` images to redraw, [N, H, W, C] in [0, 1], binarized as the run's were."""
+def test_images(model, train_config, seed) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most `--num` images to redraw, binarized as the run's were, and their labels.
+
+    They are [N, H, W, C] in [0, 1], and [N] or None.
+    """
     trained_on = train_config.dataset
     images = (own_images(model, trained_on) if FLAGS.image
               else set_of_images(model.config.image_shape, trained_on))
@@ -100,9 +103,10 @@ def test_images(model, train_config, seed) -> np.ndarray:
     if data.binarize_for(trained_on, train_config.binarize, grey) != "none":
         images = images.binarized()
     if FLAGS.image:
-        return images.floats(slice(num))  # [N, H, W, C]
+        return images.floats(slice(num)), None  # [N, H, W, C]
     chosen = np.random.default_rng(seed).permutation(len(images))[:num]  # [N]
-    return images.floats(chosen)  # [N, H, W, C]
+    labels = None if images.labels is None else images.labels[chosen]  # [N]
+    return images.floats(chosen), labels  # [N, H, W, C]
 
 
 def in_batches(function, count, at_once=AT_ONCE):
@@ -153,7 +157,7 @@ def main(_):
     """Draws `--num` images to `--out`."""
     seed = int(np.random.SeedSequence().entropy % 2**31) if FLAGS.seed is None else FLAGS.seed
     mode = FLAGS.mode or ("reconstruct" if FLAGS.image else "prior")
-    out = pathlib.Path(FLAGS.out).expanduser()
+    out = local_path(FLAGS.out, "out")
     with contextlib.suppress(OSError):  # reported by the check
         out.parent.mkdir(parents=True, exist_ok=True)
     check_output("out", out, *saving.ENDINGS)
@@ -161,7 +165,8 @@ def main(_):
     _, train_config = checkpoints.read_config(checkpoints.resolve(FLAGS.workdir))
     check_flags(model, out, mode)
     redraws = mode in ("reconstruct", "complete")
-    images = test_images(model, train_config, seed) if redraws else None  # [N, H, W, C]
+    images, labels = (test_images(model, train_config, seed) if redraws
+                      else (None, None))  # [N, H, W, C], [N]
     num, known = len(images) if redraws else FLAGS.num, None
     if mode == "complete":
         known = kept_half(FLAGS.keep, *model.config.image_shape[:2])  # [H, W, 1]
@@ -172,7 +177,7 @@ def main(_):
     made = f"{num} images from {FLAGS.workdir}, --mode={mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
         saving.save(out, model, steps, images, boxes=FLAGS.boxes, columns=FLAGS.columns,
-                    known=known, caption=made, train=train_config)
+                    known=known, caption=made, labels=labels, train=train_config)
     print(f"{made}: {out}")
 
 

@@ -21,7 +21,7 @@ from draw_tf.models.steps import Generation, Trace
 
 # Data sets of one digit per image, fitted to 20 x 20 pixels and centred by its mass.
 DIGITS = ("digits", "colour_digits", "mnist", "binarized_mnist")
-SCRIPTS = ("pictures.js", "pad.js", "page.js")
+SCRIPTS = ("pictures.js", "pad.js", "pen.js", "page.js")
 
 
 def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = None,

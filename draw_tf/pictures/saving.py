@@ -6,12 +6,13 @@ Letters in shapes: T steps, N images, K imaginations of each, H height, W width,
 import math
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 from draw_tf.errors import ConfigError
-from draw_tf.files import write_whole
+from draw_tf.files import local_path, write_whole
 from draw_tf.models.base import ImageModel
 from draw_tf.models.steps import Generation, Trace
 from draw_tf.pictures import strokes, tiles
@@ -24,6 +25,7 @@ COLUMNS = 16  # steps of a film strip
 def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
          images: np.ndarray | None = None, *, boxes: bool = True, columns: int = COLUMNS,
          known: np.ndarray | None = None, caption: str = "",
+         labels: Sequence[int | None] | None = None,
          train: TrainConfig | None = None) -> None:
     """Writes what a model drew to a file, as `generate.py` does.
 
@@ -42,14 +44,14 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
       known: for steps of `imagine`, 1 where a pixel was known and 0 elsewhere, [H, W, 1]. Then
         the whole images are [N, H, W, C], and the steps are of K imaginations of each, N K images.
       caption: a line of text for the page.
-      train: how the model was trained, for the page; see `page`.
+      labels, train: what the images show, and how the model was trained; for the page, see `page`.
 
     Raises:
       ConfigError (a ValueError): the ending is another, the images do not fit the steps, or the
         picture would be larger than its format or this machine allows.
       OSError: the file cannot be written.
     """
-    path = pathlib.Path(path).expanduser()
+    path = local_path(path)
     total, *shape = np.shape(steps.canvases)[1:]
     count = total if images is None else len(images)
     if tuple(shape) != model.config.image_shape or (images is not None and (
@@ -63,8 +65,10 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
         raise ConfigError("images must be the whole images where known is given, got None")
     check(path, model.config, count, 0 if known is None else total // count, columns)
     if path.suffix.lower() == ".html":
-        images = images if known is None else np.repeat(images, total // count, axis=0)
-        content = page(model, steps, images, caption, boxes, known, train=train)
+        if images is not None:  # [N K, H, W, C]
+            images, labels = (x if x is None else np.repeat(x, total // count, axis=0)
+                              for x in (images, labels))
+        content = page(model, steps, images, caption, boxes, known, labels, train)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
         return

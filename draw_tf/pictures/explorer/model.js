@@ -1,8 +1,8 @@
 // DRAW itself: the same computation as `draw_tf.models`, for one image at a time.
 //
 // Letters in shapes: T steps, H height, W width, C channels, D hidden size, Z latent size,
-// R numbers read, n side of an attention grid. Images lie in [0, 1], a canvas holds logits. Weights are
-// Float32Arrays, which were rounded to 16 bits; the computation is in 64 bits.
+// R numbers read, n side of an attention grid. Images lie in [0, 1], a canvas holds logits. Weights
+// are Float32Arrays, which were rounded to 16 bits; the computation is in 64 bits.
 "use strict";
 
 const MINIMUM_SUM = 1e-8;  // of a row of filter weights
@@ -216,9 +216,10 @@ class Model {
   // Noise is [T Z].
   *steps({image = null, noise, known = null}) {
     const {glimpses, latent_size: Z, shared_noise} = this.config;
+    const shared = shared_noise && image && !known;
     let state = this.first(), step;
     for (let t = 0; t < glimpses; t++) {
-      const first = image && shared_noise ? 0 : t * Z;
+      const first = shared ? 0 : t * Z;
       const now = noise.subarray(first, first + Z);  // [Z]
       [state, step] = image ? this.inferStep(state, image, now, known) : this.drawStep(state, now);
       yield step;
@@ -229,7 +230,7 @@ class Model {
 // All steps as the functions of `window.draw` return them: arrays of T numbers or of T arrays.
 function collect(steps) {
   const all = name => steps.map(step => step[name]);
-  const windows = scope => steps[0][scope] && Object.fromEntries(
+  const windows = scope => !steps[0][scope] ? null : Object.fromEntries(
     ["gx", "gy", "delta", "sigma2", "gamma", "Fx", "Fy"].map(
       name => [name, steps.map(step => step[scope][name])]));
   const names = ["mu", "logsigma", "z", "kl_nats", "recon_nats", "r", "w"];
@@ -239,7 +240,8 @@ function collect(steps) {
 
 // Does jobs in slices of a few milliseconds, so that whoever computes also answers meanwhile. A job
 // is what `Model.steps` takes, with an `id` and a `lane`. Of a lane only the newest job waits, and
-// the lane "now" goes first. After each slice `answer` is called with {id, steps, done}.
+// the lane "now" goes first. After each slice `answer` is called with {id, steps, done}, and with
+// {id, gone} for a job that will not be done.
 function serve(model, answer) {
   const channel = new MessageChannel(), waiting = [];
   let job = null;
@@ -264,8 +266,10 @@ function serve(model, answer) {
   };
   return wanted => {
     const place = waiting.findIndex(({lane}) => lane === wanted.lane);
-    if (place >= 0) waiting[place] = wanted;
-    else if (wanted.lane === "now") waiting.unshift(wanted);
+    if (place >= 0) {
+      answer({id: waiting[place].id, gone: true});
+      waiting[place] = wanted;
+    } else if (wanted.lane === "now") waiting.unshift(wanted);
     else waiting.push(wanted);
     if (!job) next();
   };

@@ -5,8 +5,8 @@ const BOX = 20;  // pixels: MNIST's digits are fitted to such a square
 const sheet = document.createElement("canvas");
 
 // A drawing on the fine grid: RGBA levels. It is {strokes, base, ground}: strokes in image pixels,
-// each {points, width, ink, erase}, over an image or null, and the colour of the ground. The strokes
-// are made `scale` times as large and moved by `shift`, but ink keeps its width.
+// each {points, width, ink, erase}, over an image or null, and the colour of the ground. The
+// strokes are made `scale` times as large and moved by `shift`, but ink keeps its width.
 function raster({strokes, base, ground}, scale = 1, shift = [0, 0]) {
   [sheet.width, sheet.height] = [W * FINE, H * FINE];
   const ctx = sheet.getContext("2d", {willReadFrequently: true});
@@ -32,7 +32,7 @@ function paint(ctx, strokes, ground, scale = 1, shift = [0, 0]) {
   }
 }
 
-// Where the strokes have left ink, in pixels: the ends of its box, and its middle by mass, [2] each.
+// Where there is ink, in pixels: the ends of its box, and its middle by mass, [2] each.
 function extent(levels) {
   const low = [Infinity, Infinity], high = [-Infinity, -Infinity], mass = [0, 0];
   let total = 0;

@@ -1,7 +1,7 @@
 // The page: what a visitor asks for, and how it is played, stopped and looked into.
 "use strict";
+const STILL = "(prefers-reduced-motion: reduce)";
 const Z = CONFIG.latent_size, IMAGINATIONS = 6, NEW = 12, WAY = 9;
-const SHARED = CONFIG.shared_noise;
 // Numbers in base64 as a Float32Array.
 const floats = text => text && new Float32Array(
   Uint8Array.from(atob(text), character => character.charCodeAt(0)).buffer);
@@ -32,12 +32,12 @@ window.draw = {
 const asked = new Map();  // runs that are not finished, by their id
 let count = 0;
 
-function answer({id, steps, done}) {
+function answer({id, steps, done, gone}) {
   const run = asked.get(id);
-  if (!run) return;
+  if (gone || done) asked.delete(id);
+  if (gone) return;
   run.steps.push(...steps);
   run.done = done;
-  if (done) asked.delete(id);
   run.changed(run);
 }
 
@@ -94,6 +94,7 @@ let mode = "", tool = "brush";
 let items = [];  // the runs that #results shows
 let run = null, step = 1, finished = false;  // the run that is looked into; steps count from 1
 let newest = null;  // the run that was asked for last, and will be looked into
+let era = 0;  // counts what is asked for; what was asked for in an earlier one is not shown
 let timer = 0, chosen = 0;  // `chosen` is the image of #examples or #results, from 0
 
 const image = () => drawing.image ||= imageOf(drawing);
@@ -106,11 +107,13 @@ const halfOf = side => Float32Array.from({length: SIZE}, (_, k) => {
 
 // Asks for a run that is looked into when it is there; until then its windows move over the last.
 function look(wanted, then) {
+  const asked_in = era;
   newest = wanted;
   stop();
   compute(wanted, "now", changed => {
+    if (era !== asked_in) return;
     if (!changed.done) return live(changed);
-    if (changed.image || !run || changed === newest) [run, step, finished] = [changed, T, true];
+    [run, step, finished] = [changed, T, true];
     render();
     if (changed === newest) then?.();
   });
@@ -118,11 +121,15 @@ function look(wanted, then) {
 
 // The picture of a run that is not finished: its windows over the last picture that was.
 function live(changed) {
-  const latest = changed.steps.at(-1);
-  const canvas = run?.done ? run.steps.at(-1).canvas : latest?.canvas;
-  if (!canvas) return;
-  drawStage(canvas, $("boxes").checked && latest, changed.known);
-  if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
+  live.run = changed;
+  live.frame ||= requestAnimationFrame(() => {
+    live.frame = 0;
+    const latest = live.run.steps.at(-1), canvas = run?.done ? run.steps.at(-1).canvas
+      : latest?.canvas;
+    if (live.run.done || !canvas) return;
+    drawStage(canvas, $("boxes").checked && latest, live.run.known);
+    if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
+  });
 }
 
 // Redraws what is on the pad; while the pen moves, as often as the computation allows.
@@ -134,8 +141,8 @@ function redraw(then = play) {
 
 // Fills #results with runs, and looks into one of them.
 function fill(runs, first = 0, then = play) {
-  items = runs;
-  chosen = first;
+  [items, chosen] = [runs, first];
+  era++;
   thumbs($("results"), runs.map((_, k) => ({name: `Image ${k + 1}`})), choose);
   runs.forEach((item, k) => compute(item, k === first ? "now" : `item ${k}`, changed => {
     if (items !== runs) return;
@@ -144,12 +151,13 @@ function fill(runs, first = 0, then = play) {
     newest = run = changed;
     [step, finished] = [Math.max(1, changed.steps.length), changed.done];
     render();
-    if (changed.done) then?.();
+    if (changed.done) (changed.then ?? then)();
   }));
 }
 
 function choose(k) {
   chosen = k;
+  stop();
   [run, newest] = [items[k], items[k]];
   if (mode === "walk") $("way").value = 100 * k / (WAY - 1);
   if (run.done) play();
@@ -185,7 +193,7 @@ function thumbs(group, entries, pick) {
   };
 }
 
-const nameOf = k => examples[k].label === null ? `image ${k + 1}` : `image ${k + 1}, a ${examples[k].label}`;
+const nameOf = k => `image ${k + 1}${examples[k].label === null ? "" : `, a ${examples[k].label}`}`;
 
 function pickExample(k, then = play) {
   const {image: base, noises: [noise]} = examples[k];
@@ -208,7 +216,9 @@ function imagine(then = play) {
   fill(noises.map(noise => ({image: image(), noise, known})), 0, then);
 }
 
-const invent = noises => fill(noises.map(noise => ({image: null, noise, known: null})));
+// New images, or those that the page was made of.
+const invent = (noises = given.length ? given : Array.from({length: NEW}, normal)) =>
+  fill(noises.map(noise => ({image: null, noise, known: null})));
 
 function walk() {
   fill(Array.from({length: WAY}, (_, k) => (
@@ -219,14 +229,13 @@ function walk() {
 function setMode(name, then) {
   stop();
   mode = name;
+  era++;
   [run, newest, items, step, finished] = [null, null, [], 1, false];
   for (const button of document.querySelectorAll("[data-mode]"))
     button.setAttribute("aria-pressed", button.dataset.mode === mode);
   tool = mode === "finish" ? "cover" : "brush";
   arrange();
-  then ??= {draw: () => redraw(), new: () => invent(given.length ? given : Array.from({length: NEW}, normal)),
-    walk, finish: () => imagine()}[mode];
-  then();
+  (then ?? {draw: () => redraw(), new: () => invent(), walk, finish: () => imagine()}[mode])();
 }
 
 // Hides what does not belong to this mode or to this model.
@@ -240,6 +249,8 @@ function arrange() {
       need => need[0] === "!" ? have[need.slice(1)] : need && !have[need]);
   }
   if (!examples.length) $("given").hidden = true;
+  for (const name of ["new", "walk"])  // such a model cannot generate
+    document.querySelector(`[data-mode=${name}]`).hidden = CONFIG.shared_noise && D.images;
   for (const id of ["brush", "eraser", "cover", "uncover"])
     $(id).setAttribute("aria-pressed", id === tool);
 }
@@ -260,7 +271,8 @@ function sentence() {
 }
 
 function title() {
-  if (mode === "draw") return drawing.base ? nameOf(drawing.example) : drawing.strokes.length ? "of your drawing" : "";
+  if (mode === "draw") return drawing.example !== undefined ? nameOf(drawing.example)
+    : drawing.strokes.length ? "of your drawing" : "";
   return {new: `new image ${chosen + 1}`, walk: `${Math.round($("way").value)}% of the way`,
     finish: `imagination ${chosen + 1}`}[mode];
 }
@@ -274,7 +286,8 @@ function render() {
   const windows = scope => $("boxes").checked ? [scope] : [];
   drawPicture($("before"), drawn, grey(1), now, windows("read"));
   drawPicture($("stroke"), stroke, signed(largest(stroke)), now, windows("write"));
-  $("stroke").nextElementSibling.textContent = `stroke, in logits: \u00b1${short(largest(stroke), 2)}`;
+  $("stroke").nextElementSibling.textContent = "stroke, in logits: " +
+    `\u00b1${short(largest(stroke), 2)}`;
   if (run.image) {
     const x = seen(run, drawn);
     drawPicture($("x"), x, grey(1), now, windows("read"), run.known);
@@ -297,8 +310,8 @@ function render() {
     drawPicture($("answer"), shown(run.steps.at(-1).canvas), grey(1));
   }
   $("results").childNodes.forEach((_, k) => items[k] && drawThumb(k));
-  for (const group of ["examples", "results"]) [...$(group).children].forEach((button, k) =>
-    button.setAttribute("aria-pressed", group === "results" ? k === chosen : k === drawing.example));
+  [["results", chosen], ["examples", drawing.example]].forEach(([group, at]) =>
+    [...$(group).children].forEach((button, k) => button.setAttribute("aria-pressed", k === at)));
   $("slider").value = step;
   $("slider").setAttribute("aria-valuetext", `step ${step} of ${T}`);
   $("place").textContent = finished ? "finished" : `step ${step} of ${T}`;
@@ -310,9 +323,8 @@ function render() {
 
 // Keeps the address in step: #mode=new&image=2&step=5. A drawing has none.
 function note() {
-  const place = mode === "draw" && !drawing.base ? "" : `&image=${
-    (mode === "draw" ? drawing.example : chosen) + 1}&step=${step}`;
-  const hash = `#mode=${mode}${place}`;
+  const k = mode === "draw" || mode === "finish" ? drawing.example : chosen;
+  const hash = `#mode=${mode}${k === undefined ? "" : `&image=${k + 1}&step=${step}`}`;
   $("link").href = hash;
   if (!timer && location.hash !== hash) history.replaceState(null, "", hash);
 }
@@ -338,7 +350,7 @@ function tick() {
 function play() {
   stop();
   if (!run?.done) return;
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches && !play.wanted) return render();
+  if (matchMedia(STILL).matches && !play.wanted) return render();
   $("play").textContent = "Stop";
   $("status").setAttribute("aria-live", "off");
   timer = setTimeout(tick, clamp($("speed").value / T, 25, 600));
@@ -374,170 +386,6 @@ function other(by) {
   const at = mode === "draw" ? drawing.example ?? -1 : chosen;
   group.children[clamp(at + by, 0, group.children.length - 1)]?.click();
 }
-
-// ------------------------------------------------------------ the pad
-
-const pen = {down: false, at: null, scale: 1};
-
-// The pad as the visitor sees it: the drawing, or in finish mode the image and its cover.
-function showPad() {
-  if (mode !== "draw" && mode !== "finish") return;
-  const [ctx, width, height] = surface($("pad"), H / W), scale = width / W;
-  const covered = mode === "finish", base = drawing.base;
-  $("hint").hidden = covered || Boolean(base) || drawing.strokes.length > 0;
-  ctx.fillStyle = drawing.ground;
-  ctx.fillRect(0, 0, width, height);
-  if (base) ctx.drawImage(bitmap(base, H, W, grey(1)), 0, 0, width, height);
-  if (covered) {
-    const shade = image().map((v, k) => cover.known[k] ? v : 0.5);
-    ctx.drawImage(bitmap(shade, H, W, grey(1)), 0, 0, width, height);
-    drawKnown(ctx, cover.known, scale);
-  } else {
-    ctx.save();
-    ctx.scale(scale, scale);
-    paint(ctx, drawing.strokes, drawing.ground);
-    ctx.restore();
-  }
-  if (pen.at && document.activeElement === $("pad")) {
-    ctx.strokeStyle = pen.down ? "#ffb000" : "#4c9aff";
-    ctx.lineWidth = 2;
-    ctx.beginPath();
-    ctx.arc(pen.at[0] * scale, pen.at[1] * scale, 0.6 * penWidth() * scale + 2, 0, 2 * Math.PI);
-    ctx.stroke();
-  }
-}
-
-const penWidth = () => Math.min(H, W) / 28 * 2.4 * $("width").value;
-
-// The pen comes down at a point of the image, moves to another, and is lifted.
-function penDown(point, erase = false) {
-  ghost.stop();
-  pen.down = true;
-  if (mode === "finish") return penMove(point);
-  delete drawing.example;
-  drawing.strokes.push({points: [], width: penWidth(), ink: C === 3 ? $("ink").value : "#fff",
-    erase: erase || tool === "eraser"});
-  penMove(point);
-}
-
-function penMove(...points) {
-  if (!pen.down) return;
-  if (mode === "draw") drawing.strokes.at(-1).points.push(...points);
-  else for (const [x, y] of points) for (let k = 0; k < SIZE; k++) {
-    const [px, py] = [Math.floor(k / C) % W + 0.5, Math.floor(k / C / W) + 0.5];
-    if (Math.hypot(px - x, py - y) < penWidth()) cover.known[k] = Number(tool === "uncover");
-  }
-  pen.frame ||= requestAnimationFrame(() => {
-    pen.frame = 0;
-    if (mode === "draw") redraw(() => pen.down || play());
-    else showPad();
-  });
-}
-
-function penUp() {
-  if (!pen.down) return;
-  pen.down = false;
-  if (mode === "finish") imagine();
-  else if (!pen.frame && newest?.done) play();
-}
-
-function place(event) {
-  const box = $("pad").getBoundingClientRect();
-  return [(event.clientX - box.left) / box.width * W, (event.clientY - box.top) / box.height * H];
-}
-
-$("pad").onpointerdown = event => {
-  if (event.button > 0 && event.button !== 5) return;
-  $("pad").setPointerCapture(event.pointerId);
-  pen.at = null;
-  penDown(place(event), event.button === 5);
-};
-$("pad").onpointermove = event => {
-  if (pen.down) penMove(...(event.getCoalescedEvents?.() ?? []).concat(event).map(place));
-};
-$("pad").onpointerup = $("pad").onpointercancel = penUp;
-$("pad").onkeydown = event => {
-  const by = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
-  const does = {" ": () => pen.down ? penUp() : penDown(pen.at), e: () => setTool("eraser"), b: () => setTool("brush"),
-    z: undo, Delete: clear, Backspace: clear}[event.key];
-  if (!by && !does || event.altKey || (event.ctrlKey || event.metaKey) && event.key !== "z") return;
-  event.preventDefault();
-  event.stopPropagation();
-  pen.at ??= [W / 2, H / 2];
-  if (by) {
-    const far = event.shiftKey ? 0.25 : 1;
-    pen.at = [clamp(pen.at[0] + by[0] * far, 0, W), clamp(pen.at[1] + by[1] * far, 0, H)];
-    penMove(pen.at);
-  } else does();
-  showPad();
-};
-$("pad").onfocus = $("pad").onblur = () => {
-  pen.at = document.activeElement === $("pad") && $("pad").matches(":focus-visible") ? [W / 2, H / 2] : null;
-  if (!pen.at) penUp();
-  showPad();
-};
-
-function setTool(name) {
-  tool = mode === "finish" ? {eraser: "uncover", brush: "cover"}[name] ?? name : name;
-  arrange();
-}
-
-function undo() {
-  ghost.stop();
-  if (drawing.strokes.length) drawing.strokes.pop();
-  redraw();
-}
-
-function clear() {
-  ghost.stop();
-  if (mode === "finish") {
-    cover.known.fill(1);
-    return imagine();
-  }
-  Object.assign(drawing, {strokes: [], base: null});
-  delete drawing.example;
-  redraw(() => {});
-}
-
-// A pen that draws a digit by itself when the page opens, until the visitor does something.
-const ghost = {
-  path: [[8, 7.5], [10, 5.6], [13, 4.8], [16.5, 5.4], [18.6, 7.6], [18.4, 10.2], [16.4, 12.2],
-    [13, 13.2], [16.6, 13.9], [19.2, 16], [19.6, 19], [18, 21.8], [14.6, 23.4], [11, 23.2],
-    [8, 21.4]],
-  frame: 0,
-  stop() {
-    if (this.frame) cancelAnimationFrame(this.frame);
-    if (this.frame) Object.assign(drawing, {strokes: []});
-    this.frame = 0;
-    pen.down = false;
-  },
-  // The path as a smooth curve (Catmull and Rom's spline).
-  curve() {
-    const {path} = this, at = k => path[clamp(k, 0, path.length - 1)];
-    return Array.from({length: 8 * (path.length - 1)}, (_, p) => [0, 1].map(axis => {
-      const [a, b, c, d] = [-1, 0, 1, 2].map(by => at((p >> 3) + by)[axis]), t = p % 8 / 8;
-      return b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))) / 2;
-    }));
-  },
-  draw(whole) {
-    const curve = this.curve();
-    penDown(curve[0]);
-    if (whole) {
-      penMove(...curve);
-      return penUp();
-    }
-    const first = performance.now();
-    let drawn = 0;
-    const move = () => {
-      const upto = Math.min(curve.length, Math.ceil((performance.now() - first) / 2000 * curve.length));
-      if (upto > drawn) penMove(...curve.slice(drawn, upto));
-      drawn = upto;
-      this.frame = drawn < curve.length ? requestAnimationFrame(move) : 0;
-      if (!this.frame) penUp();
-    };
-    this.frame = requestAnimationFrame(move);
-  },
-};
 
 // ------------------------------------------------------------ controls
 
@@ -578,7 +426,8 @@ $("play").onclick = toggle;
 $("back").onclick = () => go(step - 1);
 $("next").onclick = () => go(step + 1);
 $("slider").oninput = () => go(Number($("slider").value));
-$("bars").onclick = event => go(Math.round((event.offsetX - 34) / ($("bars").clientWidth - 34) * T + 0.5));
+$("bars").onclick = ({offsetX}) =>
+  go(Math.round((offsetX - 34) / ($("bars").clientWidth - 34) * T + 0.5));
 $("link").onclick = event => {
   event.preventDefault();
   note();
@@ -591,7 +440,8 @@ document.onkeydown = event => {
   const does = {ArrowLeft: () => go(step - 1), ArrowRight: () => go(step + 1), Home: () => go(1),
     End: () => go(T), ArrowUp: () => other(-1), ArrowDown: () => other(1),
     " ": target === document.body && toggle}[key];
-  if (!does || event.ctrlKey || event.metaKey || event.altKey || target.closest("select, input")) return;
+  if (!does || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target.closest("select, input")) return;
   event.preventDefault();
   does();
 };
@@ -603,22 +453,27 @@ window.onresize = matchMedia("(prefers-color-scheme: dark)").onchange = () => {
 };
 
 function showExamples() {
-  examples.forEach(({image}, k) => drawPicture($("examples").children[k].firstChild, image, grey(1)));
+  [...$("examples").children].forEach((button, k) =>
+    drawPicture(button.firstChild, examples[k].image, grey(1)));
 }
 
 // Opens what the address asks for; without one, what the page was made of.
 function openLink() {
   const wanted = new URLSearchParams(location.hash.slice(1)), at = Number(wanted.get("step"));
-  const k = Math.max(0, Number(wanted.get("image")) - 1), then = at ? () => go(at) : play;
-  const name = wanted.get("mode") ?? (D.known ? "finish" : D.images ? "draw" : "new");
-  const index = clamp(Math.floor(k) || 0, 0, Math.max(0, examples.length - 1));
-  if (name === "draw" && !wanted.has("image") && D.digits && C === 1)
-    setMode("draw", () => ghost.draw(matchMedia("(prefers-reduced-motion: reduce)").matches));
-  else if (name === "draw") setMode("draw", examples.length ? () => pickExample(index, then) : undefined);
-  else setMode(["new", "walk", "finish"].includes(name) ? name : "draw", name === "new" ? () => {
-    invent(given.length ? given : Array.from({length: NEW}, normal));
-    chosen = clamp(k, 0, items.length - 1);
-  } : undefined);
+  const then = at ? () => go(at) : play, modes = ["draw", "new", "walk", "finish"];
+  const natural = D.known ? "finish" : D.images ? "draw" : "new";
+  const name = modes.includes(wanted.get("mode")) ? wanted.get("mode") : natural;
+  const k = Math.max(0, Math.floor(Number(wanted.get("image"))) - 1 || 0);
+  const example = clamp(k, 0, examples.length - 1), still = matchMedia(STILL).matches;
+  setMode(name, {  // new images and walks as `setMode` asks for them
+    draw: () => {
+      if (!wanted.has("image") && D.digits && C === 1) ghost.draw(still);
+      else if (examples.length) pickExample(example, then);
+      else redraw();
+    },
+    finish: () => examples.length ? pickExample(example, then) : imagine(then),
+  }[name]);
+  if (name === "new" && items[k]) [chosen, items[k].then] = [k, then];
 }
 
 $("count").textContent = T;
@@ -627,7 +482,6 @@ $("slider").max = T;
 $("boxes").checked = D.boxes;
 if (D.digits && C === 1) $("manner").textContent = "It sees your drawing as its training images " +
   `were: fitted to 20 \u00d7 20 pixels, centred${D.binary ? ", black and white" : ""}.`;
-$("pad").setAttribute("aria-label", "Pad. Arrow keys move the pen, space puts it down and lifts it.");
 thumbs($("examples"), examples.map(({label}, k) => ({name: nameOf(k), text: label ?? ""})), k => {
   ghost.stop();
   pickExample(k);

@@ -141,7 +141,8 @@ function drawPicture(element, values, colour, step = {}, scopes = [], known = nu
 
 // The canvas [H W C], large, with the windows of a step and their filters, if it is given.
 function drawStage(logits, step, known) {
-  const full = $("stage").clientWidth, tall = 0.085 * full, space = SCOPES.length ? 0.045 * full : 0;
+  const full = $("stage").clientWidth, tall = 0.085 * full;
+  const space = SCOPES.length ? 0.045 * full : 0;
   const origin = space + (CONFIG.read_attention ? tall + 2 : 0);
   const scale = (full - origin - space - (CONFIG.write_attention ? tall + 2 : 0)) / W;
   const [right, bottom] = [origin + W * scale, origin + H * scale];
@@ -193,7 +194,8 @@ function drawBars(run, step) {
   const gains = kl.map((_, k) => recon[k] - recon[k + 1]);
   const wide = $("bars").clientWidth, [ctx, width, height] = surface($("bars"), 136 / wide);
   const left = 34, middle = height / 2, tall = middle - 20, pitch = (width - left) / T;
-  const most = [largest(kl), largest(gains)], every = [1, 2, 4, 8, 16].find(n => n * pitch > 26) || 32;
+  const most = [largest(kl), largest(gains)];
+  const every = [1, 2, 4, 8, 16].find(n => n * pitch > 26) || 32;  // steps between two numbers
   ctx.fillStyle = css("--soft");
   ctx.fillText(short(most[0], 2), left / 2 - 2, middle - tall);
   ctx.fillText(short(most[1], 2), left / 2 - 2, middle + tall);
