@@ -58,6 +58,7 @@ def film_strip(probabilities: np.ndarray, boxes: Sequence = (), scale: int | Non
     across = columns + (inputs is not None)
     scale = scale or tiles.auto_scale(height, width, max(count, across), tiles.STILL_SIDE)
     shown = np.rint(np.linspace(0, steps - 1, columns)).astype(int)  # [columns]
+    shown[-1] = steps - 1  # where there is one column too
     boxes = [(tiles.Box(*(np.asarray(field)[shown] for field in box)), colour)
              for box, colour in boxes]  # each field [columns, N]
     drawn = _draw_steps(probabilities[shown], boxes, scale)  # [columns + 1, N, h, w, 3]
