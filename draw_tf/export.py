@@ -72,7 +72,7 @@ def main(_):
             if exists(folder):
                 raise ConfigError(f"saved_model must be a new folder, and {folder} exists")
             folder.parent.mkdir(parents=True, exist_ok=True)
-            check_access(folder.parent, below=False)
+            check_access(folder.parent, folders=os.W_OK | os.X_OK, below=False)
     if FLAGS.safetensors:
         check_output("safetensors", FLAGS.safetensors, ".safetensors")
     model = checkpoints.load(FLAGS.workdir)

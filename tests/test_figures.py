@@ -65,8 +65,8 @@ def test_figures_are_named_by_run_and_show_its_numbers(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments, words", [
     ([], "workdirs or samples must name a run"),
-    (["--workdirs=."], "--workdirs=. holds no metrics"),
-    (["--workdirs=long"], "--workdirs=long holds metrics of very long lines"),
+    (["--workdirs=."], "holds no metrics"),
+    (["--workdirs=long"], "workdir long holds metrics of very long lines"),
     (["--workdirs=a,b/a"], "workdirs must have different names, got two of a"),
     (["--samples=missing"], "missing"),
     (["--samples=mnist", "--num=0"], "--num=0"),

@@ -1,14 +1,17 @@
 """The command line: flagfiles, help, and flags that are wrong."""
 
+import importlib
 import re
+import runpy
 import sys
 
 import pytest
 from absl import flags
 
 from draw_tf import TrainConfig, commands, parsing
+from draw_tf.__main__ import NAMES
 from draw_tf.errors import ConfigError
-from tests.support.cli import run_module, run_script
+from tests.support.cli import ROOT, run_module, run_script
 
 
 @pytest.fixture
@@ -142,8 +145,18 @@ def test_each_command_is_also_a_module(name, capfd):
     assert "Unknown command line flag 'nonsense'" in line
 
 
+def test_each_command_is_also_a_script(monkeypatch):
+    setuptools, given = pytest.importorskip("setuptools"), {}
+    monkeypatch.setattr(setuptools, "setup", lambda **options: given.update(options))
+    runpy.run_path(str(ROOT / "setup.py"))
+    scripts = dict(line.split(" = ") for line in given["entry_points"]["console_scripts"])
+    assert set(scripts) == {f"draw-{name}" for name in NAMES}
+    for target in scripts.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
 def test_the_package_lists_its_commands(capfd):
-    from draw_tf.__main__ import NAMES
     assert run_module("draw_tf") == 0
     lines = capfd.readouterr().out.splitlines()
     for name, line in zip(NAMES, lines, strict=False):

@@ -14,7 +14,7 @@ import math
 
 from absl import flags
 
-from draw_tf import commands
+from draw_tf import commands, devices
 from draw_tf.benchmark import jobs, measure
 from draw_tf.config import TrainConfig
 from draw_tf.errors import ConfigError, why
@@ -59,8 +59,10 @@ def define_flags() -> None:
 
 def _heading(machine):
     """The first lines of the table: the machine, and the names of the columns."""
-    return (f"{machine['device']}, {machine['cpu_cores']} CPU cores, "
-            f"TensorFlow {machine['tensorflow']}\n"
+    cores = f"{machine['cpu_cores']} CPU cores"
+    where = (f"{cores}, {machine['device']}" if machine["kind"] == "CPU" else
+             f"{devices.with_article(machine['device'])}, {cores}")
+    return (f"On {where}, TensorFlow {machine['tensorflow']}\n"
             + "".join(f"{head:{width}}" for head, width, _, _ in COLUMNS))
 
 
@@ -137,7 +139,9 @@ def _measure():
                             steps_per_call=FLAGS.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
-    commands.say_device()
+    unused = devices.unused_card()
+    if unused:
+        print(unused)
     report = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)
     for job in chosen:

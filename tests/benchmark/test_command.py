@@ -7,6 +7,7 @@ import re
 import pytest
 from matplotlib.axes import Axes
 
+from draw_tf import devices
 from draw_tf.benchmark import jobs, measure
 from draw_tf.benchmark.measure import Times
 from draw_tf.errors import DRAWError
@@ -36,6 +37,7 @@ def measured(monkeypatch):
         return record_of(job)
 
     monkeypatch.setattr(measure, "machine", lambda: MACHINE)
+    monkeypatch.setattr(devices, "unused_card", lambda: None)
     monkeypatch.setattr(measure, "measure_apart", measure_apart)
     return calls
 
@@ -63,7 +65,7 @@ def test_it_measures_prints_and_writes(measured, tmp_path, capsys):
     assert measured == [("paper, graph, generate", 7, 3, 0.5, False),
                         ("paper, xla, generate", 7, 3, 0.5, False)]
     printed = capsys.readouterr().out
-    assert printed.startswith("a processor, 2 CPU cores, TensorFlow 2.21.0\n")
+    assert printed.startswith("On 2 CPU cores, a processor, TensorFlow 2.21.0\n")
     report = json.loads(path.read_text())
     assert report["machine"] == MACHINE
     assert [record["mode"] for record in report["records"]] == ["graph", "xla"]

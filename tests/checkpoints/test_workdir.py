@@ -107,15 +107,15 @@ def test_a_workdir_that_cannot_be_made_is_reported(tmp_path):
     for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
         for call in (lock, lambda path: checkpoints.write_settings(path, CONFIG, QUIET)):
             message = sentence(call, workdir)
-            assert f"--workdir={workdir} cannot be written: {tmp_path / 'file'} is" in message
-        assert f"--workdir={workdir} is neither a folder" in sentence(checkpoints.load, workdir)
+            assert f"workdir {workdir} cannot be written: {tmp_path / 'file'} is" in message
+        assert f"workdir {workdir} is neither a folder" in sentence(checkpoints.load, workdir)
 
 
 @pytest.mark.parametrize("name", ["runs/exp*", "lr[1e-3]", "what?", "a\\b", "a\0b", ""])
 def test_names_that_are_patterns_are_refused(name):
     for call in (lambda: workdirs.changed_settings(name, CONFIG, QUIET),
                  lambda: checkpoints.load(name)):
-        assert sentence(call).startswith("--workdir")
+        assert sentence(call).startswith("workdir ")
 
 
 def test_weights_alone_are_not_trained_over(tmp_path):
@@ -208,7 +208,7 @@ def test_a_run_comes_before_weights_that_ship(shelf):
 
 
 def test_unknown_names_are_reported_with_the_known_ones(shelf):
-    assert "--workdir=nothing is neither a folder nor" in sentence(checkpoints.load, "nothing")
+    assert "workdir nothing is neither a folder nor" in sentence(checkpoints.load, "nothing")
     assert "(there are none)" in sentence(checkpoints.load, "nothing")
     save_weights_alone(shelf / "mnist")
     assert "(mnist)" in sentence(checkpoints.load, "nothing")
@@ -220,3 +220,20 @@ def test_the_weights_that_draw_by_default_ship_and_none_of_their_data_set_are_be
     chosen = reports[checkpoints.DEFAULT_WEIGHTS]
     assert chosen["bound_nats"] == min(report["bound_nats"] for report in reports.values()
                                        if report["dataset"] == chosen["dataset"])
+
+
+def test_a_tilde_is_the_home_folder(tiny_run, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_run.parent))
+    assert checkpoints.load_with_step(f"~/{tiny_run.name}")[1] == 2
+    assert workdirs.changed_settings(f"~/{tiny_run.name}", *checkpoints.read_config(tiny_run)) == []
+    monkeypatch.setenv("HOME", "")
+    assert "no home folder is known" in sentence(checkpoints.load, f"~/{tiny_run.name}")
+
+
+def test_a_path_is_not_the_name_of_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert checkpoints.resolve("./data").samefile(tmp_path / "data")
+    assert checkpoints.resolve("mnist") == workdirs.PRETRAINED / "mnist"
+    message = sentence(checkpoints.resolve, "./mnist")
+    assert "./mnist is neither a folder nor" in message and "--" not in message
