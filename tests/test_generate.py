@@ -45,8 +45,9 @@ def test_a_seed_fixes_what_is_drawn(tiny_run, tmp_path):
 
 def test_weights_that_ship_draw_where_no_run_is_named(tmp_path, capfd):
     assert run_script("generate.py", f"--out={tmp_path}/a.png", "--num=1", "--seed=3") == 0
-    assert capfd.readouterr() == (f"1 images from {checkpoints.DEFAULT_WEIGHTS}, --mode=prior "
-                                  f"--seed=3: {tmp_path}/a.png\n", "")
+    out, err = capfd.readouterr()
+    assert (out.splitlines()[-1], err) == (f"1 images from {checkpoints.DEFAULT_WEIGHTS}, "
+                                           f"--mode=prior --seed=3: {tmp_path}/a.png", "")
 
 
 def test_no_more_images_are_redrawn_than_there_are(tiny_run, capfd, tmp_path):
