@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 README = Path(__file__).with_name("README.md")
+PACKAGE = Path(__file__).with_name("draw_tf") / "__init__.py"  # not imported: TensorFlow may lack
 
 
 def long_description() -> str:
@@ -28,7 +29,7 @@ def long_description() -> str:
 
 setup(
     name="draw-tf",
-    version="1.0.0",
+    version=re.search(r'__version__ = "(.+)"', PACKAGE.read_text(encoding="utf-8"))[1],
     description="DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2",
     long_description=long_description(),
     long_description_content_type="text/markdown",
@@ -36,7 +37,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
     package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*.md",
-                              "pretrained/*/*", "pictures/explorer.*"]},
+                              "pretrained/*/*", "pictures/explorer/*"]},
     entry_points={"console_scripts": [
         *(f"draw-{name} = draw_tf.{name}:command" for name in (
             "train", "generate", "evaluate", "figures", "export", "import_listing", "ship")),

@@ -48,9 +48,18 @@ def _quiet():
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if _CARD else "3")
 with _quiet():
+    from draw_tf import data
     from draw_tf.checkpoints import load
     from draw_tf.checkpoints.listing import load_listing_weights
     from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
     from draw_tf.models import DRAW, VAE
+    from draw_tf.pictures.saving import save
 
-__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "VAEConfig", "load", "load_listing_weights"]
+__version__ = "1.0.0"
+__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "VAEConfig", "data", "load",
+           "load_listing_weights", "save"]
+
+
+def __dir__() -> list[str]:
+    """What is meant for users, where Python would list every import."""
+    return [*__all__, "__version__"]

@@ -5,7 +5,8 @@ A SavedModel runs wherever TensorFlow does, without this package. Its signatures
 * `generate(num, seed)`: whole numbers to `images` [num, H, W, C] and `canvases` [T, num, H, W, C]
 * `reconstruct(images)`: [N, H, W, C] in [0, 1] to `images` [N, H, W, C] and `kl_nats` [T, N]
 
-Images and canvases are probabilities in [0, 1]. A `.safetensors` file holds the weights by name.
+Images are probabilities in [0, 1], and canvases are logits after each step. A `.safetensors` file
+holds the weights by name.
 """
 
 import os
@@ -39,9 +40,9 @@ def save_model(model: ImageModel, path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def generate(num, seed):
-        noise = model.check_noise(None, num, seed)  # [T, num, Z]
-        canvases = tf.sigmoid(model.generate(num, noise).canvases)  # [T, num, H, W, C]
-        return {"images": canvases[-1], "canvases": canvases}
+        noise = model.draw_noise(num, seed)  # [T, num, Z]
+        canvases = model.generate(num, noise).canvases  # [T, num, H, W, C]
+        return {"images": tf.sigmoid(canvases[-1]), "canvases": canvases}
 
     def reconstruct(images):
         output = model(images)

@@ -11,6 +11,8 @@ from draw_tf.errors import ConfigError, DRAWError, why
 
 PathLike = str | os.PathLike[str]
 
+MADE_HERE = b"drawn by draw_tf"  # is in every picture that this package writes
+
 
 def local_path(path: PathLike, name: str = "path",
                error_class: type[DRAWError] = ConfigError) -> pathlib.Path:

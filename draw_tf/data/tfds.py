@@ -71,6 +71,12 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
         logger.setLevel(level)
 
 
+def is_prepared(name: str, data_dir: str | None) -> bool:
+    """Whether a data set is in `data_dir`, so that reading it downloads nothing."""
+    import tensorflow_datasets as tfds
+    return tfds.builder(name, data_dir=data_dir).is_prepared()
+
+
 def _download(tfds, builder):
     folder = builder.data_path.parents[1]
     (tfds.enable_progress_bar if sys.stderr.isatty() else tfds.disable_progress_bar)()
