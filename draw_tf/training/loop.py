@@ -15,9 +15,9 @@ import tensorflow as tf
 from draw_tf import data
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.config import ModelConfig, TrainConfig
+from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError, TrainingError, why, written
-from draw_tf.models.recurrence import device_kind
 from draw_tf.training import pictures
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
@@ -81,7 +81,7 @@ def beside(call: Callable, *arguments) -> Any:
     return future.result()
 
 
-def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
+def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
                        train_images: data.Images, eval_images: data.Images, profile_steps=(),
                        strategy: tf.distribute.Strategy | None = None) -> dict | None:
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
@@ -101,13 +101,15 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
       WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other.
+      ConfigError: the images, batch_size and devices do not fit each other, or images that were
+        held out would be trained on.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
                           f"got {model_config.image_shape}")
+    workdir = workdirs.check_name(workdir)
     strategy = strategy or make_strategy(config.distribute)
-    data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
+    data.check_batch(config.batch_size, strategy.num_replicas_in_sync)
     # workers beside the chief write what it does, to a folder that is then removed
     folder = (contextlib.nullcontext(workdir) if strategy.extended.should_checkpoint
               else tempfile.TemporaryDirectory())
@@ -117,6 +119,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
+        changed += data.record_data(home, train_images, eval_images, int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
         with Log(home, trainer, changed) as log, stop_requests(log.answer) as stopping:
@@ -127,7 +130,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
 def _one_sentence(workdir):
     """Turns what happens to a disk or to another worker into an error of one sentence."""
     try:
-        with written(f"--workdir={workdir}"):
+        with written(f"workdir {workdir}"):
             yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
             tf.errors.DeadlineExceededError) as error:

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.config import ModelConfig, TrainConfig
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
@@ -31,7 +31,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
                 "cooldown": self.cooldown}
 
 
-def make_optimizer(config: TrainConfig, model_config: DRAWConfig | VAEConfig,
+def make_optimizer(config: TrainConfig, model_config: ModelConfig,
                    replicas: int = 1) -> keras.Optimizer:
     """Adam; it clips each gradient, or all together, as the `clip` setting has it.
 

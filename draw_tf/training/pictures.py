@@ -41,7 +41,7 @@ def draw(model: ImageModel, shown: np.ndarray) -> Pictures:
     gifs = {}
     for tag, canvases, steps in (("reconstructions", redrawn, trace),
                                  ("samples", drawn, generation)):
-        frames = strokes.stroke_frames(canvases, strokes.boxes(model.config, steps))
+        frames = strokes.stroke_frames(canvases, strokes.boxes(model, steps))
         height, width = frames.shape[1:3]
         gifs[f"strokes/{tag}"] = width, height, strokes.encode_gif(frames)
     windows = {scope: getattr(trace, scope) for scope in ("read", "write")}

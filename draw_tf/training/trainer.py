@@ -14,12 +14,11 @@ import tensorflow as tf
 
 from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.config import ModelConfig, TrainConfig
 from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
 from draw_tf.evaluation import Evaluator
 from draw_tf.models import losses, make_model
-from draw_tf.models.start import start_from_data
 from draw_tf.noise import noise_for
 from draw_tf.training.optimizer import make_optimizer
 
@@ -38,7 +37,7 @@ def _python_seed(seed):
 class Trainer:
     """A model, its optimizer and its compiled functions, on one device or those of a strategy."""
 
-    def __init__(self, model_config: DRAWConfig | VAEConfig, config: TrainConfig,
+    def __init__(self, model_config: ModelConfig, config: TrainConfig,
                  strategy: tf.distribute.Strategy | None = None):
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
@@ -73,16 +72,15 @@ class Trainer:
         """
         start = self.config.start
         if start == "data":
-            start_from_data(self.model, images.mean())
+            self.model.start_from_data(images.mean())
         elif start != "listing":
             try:
                 weights = checkpoints.named_weights(checkpoints.load(start))
                 checkpoints.assign_weights(
                     self.model, {name: weight.numpy() for name, weight in weights.items()})
             except (WorkdirError, ValueError) as error:
-                reason = str(error).replace("--workdir", "--start")
                 raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
-                                  f"shapes ({reason})") from error
+                                  f"shapes ({error})") from error
         self.evaluated.set_weights(self.model.get_weights())
 
     def checkpoint(self) -> tf.train.Checkpoint:
@@ -170,18 +168,19 @@ class Trainer:
             return k + 1, *(x + tf.where(finite, y, tf.zeros_like(y))
                             for x, y in zip((counts, means), new))
 
-        zeros = [tf.zeros([size], dtype) for size in (2, 1 + self.model.config.glimpses)]
+        zeros = [tf.zeros([size], dtype) for size in (2, 1 + self.model.glimpses)]
         return tf.while_loop(lambda k, *_: k < count, one, (0, *zeros))[1:]
 
     def _inputs(self, count, iterator):
         """The images [S, N/R, H, W, C] and the noise [S, T, N, Z] of the next `count` steps."""
-        config, model = self.config, self.model.config
+        config = self.config
 
         def filled(*steps):
             empty = [[0, config.steps_per_call - count]] + [[0, 0]] * steps[0].shape.rank
             return tf.pad(tf.stack(steps), empty)  # [S, ...]
 
-        first, shape = self.step.value(), [model.glimpses, config.batch_size, model.latent_size]
+        shape = [self.model.glimpses, config.batch_size, self.model.config.latent_size]
+        first = self.step.value()  # []
         noise = filled(*(noise_for(config.seed, first + k, shape) for k in range(count)))
         with tf.device("CPU"):
             batches = [next(iterator) for _ in range(count)]  # [N/R, H, W, C] each
