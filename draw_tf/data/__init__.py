@@ -3,4 +3,4 @@
 from draw_tf.data.batches import check_batch, eval_dataset, train_dataset
 from draw_tf.data.images import Images, binarize_for, evaluation_split, load, names, overlaps
 from draw_tf.data.picture import pictures
-from draw_tf.data.record import record_data
+from draw_tf.data.record import keep_apart

@@ -81,8 +81,8 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
       WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other, or images that were
-        held out would be trained on.
+      ConfigError: the images, batch_size and devices do not fit each other, or images that
+        were trained on would be held out.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
@@ -98,10 +98,11 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
-        changed += data.record_data(home, train_images, eval_images, int(trainer.step))
+        train_images, eval_images, moved = data.keep_apart(home, train_images, eval_images,
+                                                           int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
-        with Log(home, trainer, eval_images, changed) as log, stop_requests() as stopping:
+        with Log(home, trainer, eval_images, changed + moved) as log, stop_requests() as stopping:
             return _Loop(trainer, home, log, train_images, eval_images, profile_steps).run(stopping)
 
 
