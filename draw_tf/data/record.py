@@ -14,12 +14,13 @@ from draw_tf.files import write_whole
 DATA = "data.npz"  # uint64 [M] of the images trained on, [K] of those held out
 
 
-def keep_apart(workdir, train: Images, held_out: Images,
+def keep_apart(workdir, home, train: Images, held_out: Images,
                step: int) -> tuple[Images, Images, list[str]]:
-    """Keeps held out what a run has held out so far, and records its data in its workdir.
+    """Keeps held out what the run in a workdir has held out so far, and records its data in `home`.
 
-    Images to train on that the record has as held out move to the end of those held out. A run
-    without a record, or at step 0, takes all as they are.
+    The two folders differ for workers beside the chief, which write nothing to the workdir. Images
+    to train on that the record has as held out move to the end of those held out. A run without a
+    record, or at step 0, takes all as they are.
 
     Returns:
       What to train on and what to hold out; and the changes, as "NAME OLD -> NEW" each.
@@ -53,7 +54,7 @@ def keep_apart(workdir, train: Images, held_out: Images,
                                f"({come} new and {gone} gone)")
     content = io.BytesIO()
     np.savez(content, train=hashes[0], held_out=hashes[1])
-    write_whole(path, content.getvalue())
+    write_whole(pathlib.Path(home) / DATA, content.getvalue())
     return train, held_out, changes
 
 

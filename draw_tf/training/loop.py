@@ -98,8 +98,8 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
-        train_images, eval_images, moved = data.keep_apart(home, train_images, eval_images,
-                                                           int(trainer.step))
+        train_images, eval_images, moved = data.keep_apart(workdir, home, train_images,
+                                                           eval_images, int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
         with Log(home, trainer, eval_images, changed + moved) as log, stop_requests() as stopping:

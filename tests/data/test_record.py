@@ -19,7 +19,7 @@ def split(indices, name):
 def record(workdir, train, held_out, step=5):
     """What has changed; and what is left to train on and held out, as it lies in memory."""
     train, held_out, changes = data.keep_apart(
-        workdir, split(train, "train"), split(held_out, "test"), step)
+        workdir, workdir, split(train, "train"), split(held_out, "test"), step)
     pixels = noisy(20).pixels
     return changes, *([next(k for k in range(20) if (pixels[k] == image).all())
                        for image in images.pixels] for images in (train, held_out))
