@@ -3,19 +3,20 @@
 import dataclasses
 import hashlib
 import io
+import os
 import pathlib
 
 import numpy as np
 
 from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError, WorkdirError
-from draw_tf.files import write_whole
+from draw_tf.files import remove_partial, write_whole
 
 DATA = "data.npz"  # uint64 [M] of the images trained on, [K] of those held out
 
 
-def keep_apart(workdir, home, train: Images, held_out: Images,
-               step: int) -> tuple[Images, Images, list[str]]:
+def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Images,
+               held_out: Images, step: int) -> tuple[Images, Images, list[str]]:
     """Keeps held out what the run in a workdir has held out so far, and records its data in `home`.
 
     The two folders differ for workers beside the chief, which write nothing to the workdir. Images
@@ -52,6 +53,7 @@ def keep_apart(workdir, home, train: Images, held_out: Images,
             if come or gone:
                 changes.append(f"images of {images} {len(old)} -> {len(new)} "
                                f"({come} new and {gone} gone)")
+    remove_partial(home, DATA)
     content = io.BytesIO()
     np.savez(content, train=hashes[0], held_out=hashes[1])
     write_whole(pathlib.Path(home) / DATA, content.getvalue())
