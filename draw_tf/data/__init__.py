@@ -11,4 +11,4 @@ from draw_tf.data.images import (
     overlaps,
 )
 from draw_tf.data.picture import pictures
-from draw_tf.data.record import record_data
+from draw_tf.data.record import keep_apart

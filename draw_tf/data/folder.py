@@ -74,7 +74,7 @@ def _found(name):
     try:
         os.scandir(text and root).close()
     except (OSError, ValueError) as error:  # ValueError of a name that none can have
-        reason = why(error) if os.path.isdir(root) else "is not one"
+        reason = f"cannot be read ({why(error)})" if os.path.isdir(root) else "is not one"
         raise ConfigError(f"dataset {name} needs a folder, and {text!r} {reason}") from error
     files, closed, seen = [], set(), set()
     waiting, links = [root], []

@@ -1,58 +1,69 @@
 """What a run was trained on and what was held out, kept in its workdir as hashes of the images."""
 
+import dataclasses
 import hashlib
 import io
+import os
 import pathlib
 
 import numpy as np
 
 from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError, WorkdirError
-from draw_tf.files import write_whole
+from draw_tf.files import remove_partial, write_whole
 
 DATA = "data.npz"  # uint64 [M] of the images trained on, [K] of those held out
 
 
-def record_data(workdir, train: Images, held_out: Images, step: int) -> list[str]:
-    """Keeps a record of a run's data in its workdir, and says what has changed since the last one.
+def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Images,
+               held_out: Images, step: int) -> tuple[Images, Images, list[str]]:
+    """Keeps held out what the run in a workdir has held out so far, and records its data in `home`.
 
-    A run without a record, or at step 0, has no changes.
+    The two folders differ for workers beside the chief, which write nothing to the workdir. Images
+    to train on that the record has as held out move to the end of those held out. A run without a
+    record, or at step 0, takes all as they are.
 
     Returns:
-      The changes, as "NAME OLD -> NEW" each.
+      What to train on and what to hold out; and the changes, as "NAME OLD -> NEW" each.
 
     Raises:
-      ConfigError: images that were held out are now among those to train on, or the other way
-        round, so that evaluations would no longer be of images that the model has not seen.
+      ConfigError: among the images held out are some that the run was trained on, so that
+        evaluations would no longer be of images that the model has not seen.
       WorkdirError: the record cannot be read.
       OSError: it cannot be written.
     """
     path = pathlib.Path(workdir) / DATA
-    hashes = {"train": _hashes(train), "held_out": _hashes(held_out)}  # [M], [K]
+    hashes = [_hashes(train), _hashes(held_out)]  # [M], [K]
     changes = []
     if step and path.exists():
-        now, before = ({name: set(part[name].tolist()) for name in hashes}
-                       for part in (hashes, _read(path)))
-        for images, name, other, was in ((train, "train", "held_out", "held out"),
-                                         (held_out, "held_out", "train", "trained on")):
-            new, gone = now[name] - before[name], before[name] - now[name]
-            if moved := new & before[other]:
-                raise ConfigError(
-                    f"images of {images} that the run in --workdir={workdir} has {was} so far: "
-                    f"{len(moved)}; bring back the data as they were, or give another --workdir")
-            if new or gone:
-                changes.append(f"images of {images} {len(before[name])} -> {len(now[name])} "
-                               f"({len(new)} new and {len(gone)} gone)")
+        before = _read(path)
+        stay = np.isin(hashes[0], np.setdiff1d(before[1], before[0]))  # [M]
+        if stay.any():
+            pixels = np.concatenate([held_out.pixels, train.pixels[stay]])
+            held_out = dataclasses.replace(held_out, pixels=pixels)
+            train = dataclasses.replace(train, pixels=train.pixels[~stay])
+            hashes = [hashes[0][~stay], np.concatenate([hashes[1], hashes[0][stay]])]
+        known = np.intersect1d(hashes[1], np.setdiff1d(before[0], before[1]))
+        if len(known):
+            raise ConfigError(
+                f"images of {held_out} that the run in --workdir={workdir} was trained on: "
+                f"{len(known)}; bring back the data as they were, or give another --workdir")
+        for images, new, old in zip((train, held_out), hashes, before):
+            come, gone = len(np.setdiff1d(new, old)), len(np.setdiff1d(old, new))
+            if come or gone:
+                changes.append(f"images of {images} {len(old)} -> {len(new)} "
+                               f"({come} new and {gone} gone)")
+    remove_partial(home, DATA)
     content = io.BytesIO()
-    np.savez(content, **hashes)
-    write_whole(path, content.getvalue())
-    return changes
+    np.savez(content, train=hashes[0], held_out=hashes[1])
+    write_whole(pathlib.Path(home) / DATA, content.getvalue())
+    return train, held_out, changes
 
 
 def _read(path):
     try:
         with np.load(path, allow_pickle=False) as record:
-            return {name: record[name] for name in ("train", "held_out")}
+            return record["train"], record["held_out"]
     except Exception as error:  # there is no end to what a damaged file can raise
         raise WorkdirError(f"{path} cannot be read: remove it, and the run goes on without "
                            "comparing its data with those before") from error

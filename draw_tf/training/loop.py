@@ -101,8 +101,8 @@ def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
       WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other, or images that were
-        held out would be trained on.
+      ConfigError: the images, batch_size and devices do not fit each other, or images that
+        were trained on would be held out.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
@@ -119,10 +119,11 @@ def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
-        changed += data.record_data(home, train_images, eval_images, int(trainer.step))
+        train_images, eval_images, moved = data.keep_apart(workdir, home, train_images,
+                                                           eval_images, int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
-        with Log(home, trainer, changed) as log, stop_requests(log.answer) as stopping:
+        with Log(home, trainer, changed + moved) as log, stop_requests(log.answer) as stopping:
             return _Loop(trainer, home, log, train_images, eval_images, profile_steps).run(stopping)
 
 

@@ -170,7 +170,7 @@ class Flags(Files):
 
 
 class Pictures(Files):
-    """Pictures in a folder, in all formats; there is a good one for training and one for test."""
+    """Pictures in a folder, in all formats."""
 
     mib = 1024
 
@@ -190,8 +190,9 @@ class Pictures(Files):
 
     def read(self, path):
         with contextlib.redirect_stderr(io.StringIO()):
-            images = data.load(f"folder:{self.folder}", "train", None, (16, 16, 3))
-        assert images.pixels.shape[1:] == (16, 16, 3) and len(images) >= 7
+            images = [data.load(f"folder:{self.folder}", split, None, (16, 16, 3))
+                      for split in ("train", "test")]
+        assert sum(map(len, images)) >= 8 and {part.shape for part in images} == {(16, 16, 3)}
 
 
 KINDS = {"config": Config, "weights": Weights, "metrics": Metrics, "flags": Flags,
