@@ -214,7 +214,7 @@ def config_from_dict(content: object) -> tuple[ModelConfig, TrainConfig]:
         fields = dict(content[part])
         if part == "model":
             kind = fields.pop("kind", "draw")
-            if kind not in MODELS:
+            if not isinstance(kind, str) or kind not in MODELS:
                 raise ConfigError(f"kind must be one of {', '.join(MODELS)}, got {kind!r:.200}")
             config_class = MODELS[kind]
         unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(config_class)})

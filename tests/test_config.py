@@ -171,6 +171,14 @@ def test_an_unknown_field_is_refused(part):
         config_from_dict(content)
 
 
+@pytest.mark.parametrize("kind", ["gan", None, [], {}, 1])
+def test_an_unknown_kind_of_model_is_refused(kind):
+    content = config_to_dict(MODEL, TRAIN)
+    content["model"]["kind"] = kind
+    with pytest.raises(ConfigError, match="kind must be one of draw, vae, got "):
+        config_from_dict(content)
+
+
 @pytest.mark.parametrize("part", ["model", "train"])
 @pytest.mark.parametrize("broken", [None, [], "text"])
 def test_a_missing_part_is_refused(part, broken):

@@ -60,9 +60,10 @@ def load_listing_weights(model: DRAW, weights: Mapping[str, np.ndarray]) -> None
     Raises ValueError where the model has other equations, or a variable is missing, not one of the
     model's, or of another shape; then no weight is set.
     """
-    if model.config.equations != "article":
+    equations = getattr(model.config, "equations", None)  # a VAE has none
+    if equations != "article":
         raise ValueError("the listing's weights need a model with equations='article', got "
-                         f"{model.config.equations!r}")
+                         f"{equations!r}")
     weights = {name: np.asarray(value) for name, value in weights.items()}
     check_shapes(listing_shapes(model), {name: value.shape for name, value in weights.items()},
                  "listing's variable", "not one that this model has a place for")
