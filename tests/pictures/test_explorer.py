@@ -16,8 +16,14 @@ from tests.support.pages import MODELS, WINDOW, draw, inputs, make
 
 pytestmark = pytest.mark.slow
 MNIST = TrainConfig(dataset="mnist")
-STILL = "new Promise(done => (function wait() { run?.done && !asked.size && !pen.frame " \
-    "&& !ghost.frame ? done(0) : setTimeout(wait, 10); })())"
+# until everything that was asked for is computed
+STILL = """new Promise((done, fail) => {
+  const first = performance.now();
+  (function wait() {
+    if (run?.done && !asked.size && !pen.frame && !ghost.frame) done(0);
+    else if (performance.now() - first < 60000) setTimeout(wait, 5);
+    else fail(`still busy: ${[mode, run?.done, asked.size, pen.frame, ghost.frame]}`);
+  })(); })"""
 
 
 @pytest.fixture(scope="module")

@@ -38,10 +38,11 @@ function unpack(shapes, numbers) {
 // bias + x kernel: x [inputs] and kernel [inputs, units] to [units]. Eight rows at a time are three
 // times as fast as one, and rows for inputs that are zero, as most of an image is, take no part.
 function affine(x, kernel, bias) {
-  const units = bias.length, out = Float64Array.from(bias);  // [units]
+  const units = bias.length, out = new Float64Array(bias);  // [units]
   let i = 0;
   for (; i + 8 <= x.length; i += 8) {
-    const [a, b, c, d, e, f, g, h] = x.subarray(i, i + 8);
+    const a = x[i], b = x[i + 1], c = x[i + 2], d = x[i + 3];
+    const e = x[i + 4], f = x[i + 5], g = x[i + 6], h = x[i + 7];
     if (!(a || b || c || d || e || f || g || h)) continue;
     for (let j = 0, k = i * units; j < units; j++, k++)
       out[j] += a * kernel[k] + b * kernel[k + units] + c * kernel[k + 2 * units]
@@ -71,7 +72,7 @@ class Model {
     [this.H, this.W, this.C] = config.image_shape;
     this.size = this.H * this.W * this.C;
     for (const cell of ["encoder", "decoder"])  // one product, as in the listing: [inputs + D, 4 D]
-      weights[`${cell}/joined`] = Float32Array.from(
+      weights[`${cell}/joined`] = new Float32Array(
         join(weights[`${cell}/kernel`], weights[`${cell}/recurrent_kernel`]));
   }
 
@@ -96,11 +97,12 @@ class Model {
   // The state before the first step: zeros, or what was learned under the paper's equations.
   first() {
     const {weights, config} = this;
-    const part = (name, size) => Float64Array.from(
+    const part = (name, size) => new Float64Array(
       weights[`first/${name}`] || new Float64Array(size));
     const [encoder, decoder] = ["encoder", "decoder"].map(cell => ({
       h: part(`${cell}_h`, config.hidden_size), c: part(`${cell}_c`, config.hidden_size)}));
-    return {encoder, decoder, canvas: part("canvas", this.size)};
+    const canvas = part("canvas", this.size);
+    return {encoder, decoder, canvas, drawn: canvas.map(sigmoid)};
   }
 
   // Distances [n] of grid points from a window's centre, in units of delta (paper eq. 19-20).
@@ -177,14 +179,14 @@ class Model {
   }
 
   // A whole step: read, encode, sample, draw (paper eq. 3-8). Where a pixel is not `known`, the
-  // encoder sees the canvas so far, as in `draw_tf.models.completion`.
+  // encoder sees the canvas so far, as in `draw_tf.models.completion`. `drawn` is that canvas as
+  // an image [H W C].
   inferStep(state, image, noise, known) {
-    const h_dec = state.decoder.h, x = Float64Array.from(image);  // [D], [H W C]
+    const h_dec = state.decoder.h, {drawn} = state, x = new Float64Array(image);  // [H W C]
     const x_hat = new Float64Array(this.size);  // [H W C]
     for (let k = 0; k < this.size; k++) {
-      const drawn = sigmoid(state.canvas[k]);
-      if (known) x[k] = known[k] * image[k] + (1 - known[k]) * drawn;
-      x_hat[k] = x[k] - drawn;
+      if (known) x[k] = known[k] * image[k] + (1 - known[k]) * drawn[k];
+      x_hat[k] = x[k] - drawn[k];
     }
     const read = this.config.read_attention ? this.window("read", h_dec) : null;
     const r = join(...[x, x_hat].map(v => read ? this.glimpse(v, read) : v));  // [R]
@@ -195,21 +197,30 @@ class Model {
     for (let k = 0; k < z.length; k++)
       kl_nats += (mu[k] ** 2 + Math.exp(2 * logsigma[k]) - 2 * logsigma[k] - 1) / 2;
     const [next, step] = this.drawStep({...state, encoder}, z);
+    next.drawn = next.canvas.map(sigmoid);
     return [next, {...step, read, r, mu, logsigma, kl_nats,
-      recon_nats: this.reconstruction(image, next.canvas, known)}];
+      recon_nats: this.reconstruction(image, next, known)}];
   }
 
-  // -log p(image | canvas) in nats (paper eq. 9), of the known pixels.
-  reconstruction(image, canvas, known) {
+  // -log p(image | canvas) in nats (paper eq. 9), of the known pixels. A logarithm of every pixel
+  // would take as long as a fifth of the step: that of their product is enough.
+  reconstruction(image, {canvas, drawn}, known) {
     const gaussian = this.config.likelihood === "gaussian";
-    let nats = 0;
+    let nats = 0, product = 1;
     for (let k = 0; k < this.size; k++) {
-      const v = canvas[k], x = image[k];
-      const pixel = gaussian ? ((x - sigmoid(v)) ** 2 + Math.log(2 * Math.PI)) / 2
-        : Math.max(v, 0) - v * x + Math.log(1 + Math.exp(-Math.abs(v)));
-      nats += known ? known[k] * pixel : pixel;
+      if (known && !known[k]) continue;
+      const v = canvas[k], x = image[k], p = drawn[k];
+      if (gaussian) nats += ((x - p) ** 2 + Math.log(2 * Math.PI)) / 2;
+      else {
+        nats += Math.max(v, 0) - v * x;
+        product *= Math.max(p, 1 - p);  // 1 / (1 + exp(-|v|))
+        if (product < 1e-200) {
+          nats -= Math.log(product);
+          product = 1;
+        }
+      }
     }
-    return nats;
+    return nats - Math.log(product);
   }
 
   // All steps, one at a time: redraws `image` [H W C], or where it is null, draws from the prior.
@@ -240,8 +251,8 @@ function collect(steps) {
 
 // Does jobs in slices of a few milliseconds, so that whoever computes also answers meanwhile. A job
 // is what `Model.steps` takes, with an `id` and a `lane`. Of a lane only the newest job waits, and
-// the lane "now" goes first. After each slice `answer` is called with {id, steps, done}, and with
-// {id, gone} for a job that will not be done.
+// the lane "now" goes first, in place of one that has only begun. After each slice `answer` is
+// called with {id, steps, done}, and with {id, gone} for a job that will not be done.
 function serve(model, answer) {
   const channel = new MessageChannel(), waiting = [];
   let job = null;
@@ -257,16 +268,19 @@ function serve(model, answer) {
     if (!job.left) job = null;
     next();
   };
+  const begin = (wanted, kept) => job = {
+    id: wanted.id, lane: wanted.lane, kept, run: model.steps(wanted), left: model.config.glimpses};
   const next = () => {
-    if (!job && waiting.length) {
-      job = waiting.shift();
-      job = {id: job.id, lane: job.lane, run: model.steps(job), left: model.config.glimpses};
-    }
+    if (!job && waiting.length) begin(waiting.shift(), false);
     if (job) channel.port2.postMessage(0);
   };
   return wanted => {
     const place = waiting.findIndex(({lane}) => lane === wanted.lane);
-    if (place >= 0) {
+    const early = job && job.left > model.config.glimpses / 2 && !job.kept;
+    if (early && job.lane === "now" && wanted.lane === "now") {  // but not twice in a row
+      answer({id: job.id, gone: true});
+      begin(wanted, true);
+    } else if (place >= 0) {
       answer({id: waiting[place].id, gone: true});
       waiting[place] = wanted;
     } else if (wanted.lane === "now") waiting.unshift(wanted);

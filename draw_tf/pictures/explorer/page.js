@@ -2,6 +2,7 @@
 "use strict";
 const STILL = "(prefers-reduced-motion: reduce)";
 const Z = CONFIG.latent_size, IMAGINATIONS = 6, NEW = 12, WAY = 9;
+const MOST = 2e7;  // numbers of canvases that are kept; of more images only the finished ones
 // Numbers in base64 as a Float32Array.
 const floats = text => text && new Float32Array(
   Uint8Array.from(atob(text), character => character.charCodeAt(0)).buffer);
@@ -87,8 +88,8 @@ for (let k = 0; k < D.count; k++) {
     else examples.push({image, noises: [noise], label: D.labels?.[k] ?? null});
   }
 }
-const drawing = {strokes: [], base: null, ground: "#000", noise: normal()};
-const cover = {known: floats(D.known) || new Float32Array(SIZE)};
+const drawing = {strokes: [], base: null, ground: C === 3 ? $("paper").value : "#000",
+  noise: examples[0]?.noises[0] ?? normal()};
 const ends = [given[0] || normal(), given.at(-1) === given[0] ? normal() : given.at(-1)];
 let mode = "", tool = "brush";
 let items = [];  // the runs that #results shows
@@ -104,14 +105,15 @@ const halfOf = side => Float32Array.from({length: SIZE}, (_, k) => {
   return Number({left: x >= W - (W >> 1), right: x < W >> 1, top: y >= H - (H >> 1),
     bottom: y < H >> 1, none: true}[side]);
 });
+const cover = {known: floats(D.known) ?? halfOf("right")};
 
 // Asks for a run that is looked into when it is there; until then its windows move over the last.
 function look(wanted, then) {
-  const asked_in = era;
+  const then_era = era;
   newest = wanted;
   stop();
   compute(wanted, "now", changed => {
-    if (era !== asked_in) return;
+    if (era !== then_era) return;
     if (!changed.done) return live(changed);
     [run, step, finished] = [changed, T, true];
     render();
@@ -127,7 +129,7 @@ function live(changed) {
     const latest = live.run.steps.at(-1), canvas = run?.done ? run.steps.at(-1).canvas
       : latest?.canvas;
     if (live.run.done || !canvas) return;
-    drawStage(canvas, $("boxes").checked && latest, live.run.known);
+    drawStage(canvas, $("boxes").checked && latest, live.run);
     if (mode === "draw") drawPicture($("answer"), shown(canvas), grey(1), latest, SCOPES);
   });
 }
@@ -141,14 +143,18 @@ function redraw(then = play) {
 
 // Fills #results with runs, and looks into one of them.
 function fill(runs, first = 0, then = play) {
+  const many = runs.length * T * SIZE > MOST;
   [items, chosen] = [runs, first];
   era++;
   thumbs($("results"), runs.map((_, k) => ({name: `Image ${k + 1}`})), choose);
   runs.forEach((item, k) => compute(item, k === first ? "now" : `item ${k}`, changed => {
     if (items !== runs) return;
     drawThumb(k);
-    if (k !== chosen) return;
-    newest = run = changed;
+    if (k !== chosen) {
+      if (many && changed.done) Object.assign(changed, {steps: changed.steps.slice(-1), cut: true});
+      return;
+    }
+    [newest, run] = [changed, changed];
     [step, finished] = [Math.max(1, changed.steps.length), changed.done];
     render();
     if (changed.done) (changed.then ?? then)();
@@ -160,14 +166,15 @@ function choose(k) {
   stop();
   [run, newest] = [items[k], items[k]];
   if (mode === "walk") $("way").value = 100 * k / (WAY - 1);
-  if (run.done) play();
+  if (run.cut) compute(Object.assign(run, {cut: false}), "now", run.changed);
+  else if (run.done) play();
 }
 
+// At the step of the run that is played; at its end, all are finished.
 function drawThumb(k) {
-  const item = items[k], at = item === run && !finished ? step : Math.min(step, item.steps.length);
-  const now = item.steps[(timer ? at : item.steps.length) - 1];
+  const {steps, known} = items[k], now = steps[Math.min(timer ? step : T, steps.length) - 1];
   if (now) drawPicture($("results").children[k].firstChild, shown(now.canvas), grey(1), {}, [],
-    item.known);
+    known);
 }
 
 // Buttons with a picture each; the arrow keys go from one to the next.
@@ -193,25 +200,26 @@ function thumbs(group, entries, pick) {
   };
 }
 
-const nameOf = k => `image ${k + 1}${examples[k].label === null ? "" : `, a ${examples[k].label}`}`;
+const nameOf = k => `image ${k + 1}` + (examples[k].label === null ? ""
+  : `, ${examples[k].label === 8 ? "an" : "a"} ${examples[k].label}`);
 
 function pickExample(k, then = play) {
   const {image: base, noises: [noise]} = examples[k];
   Object.assign(drawing, {strokes: [], base, noise, image: null, example: k});
-  chosen = k;
   if (mode === "finish") imagine(then);
   else redraw(then);
 }
 
-// Several imaginations of what is covered.
-function imagine(then = play) {
+// Several imaginations of what is covered, with the noise of the page where it has some.
+function imagine(then = play, anew = false) {
   if (!drawing.base && !drawing.strokes.length) {  // nothing is drawn yet
     if (examples.length) return pickExample(0, then);
     if (D.digits) drawing.strokes.push({points: ghost.curve(), width: penWidth(), ink: "#fff"});
     drawing.image = null;
   }
   showPad();
-  const known = cover.known.slice(), noises = [...examples[drawing.example]?.noises ?? []];
+  const known = cover.known.slice();
+  const noises = anew ? [] : [...examples[drawing.example]?.noises ?? []];
   while (noises.length < IMAGINATIONS) noises.push(normal());
   fill(noises.map(noise => ({image: image(), noise, known})), 0, then);
 }
@@ -281,7 +289,7 @@ function render() {
   if (!run?.steps.length) return;
   step = clamp(step, 1, run.steps.length);
   const now = run.steps[step - 1], last = before(run, step), drawn = shown(last);
-  drawStage(now.canvas, !finished && $("boxes").checked && now, run.known);
+  drawStage(now.canvas, !finished && $("boxes").checked && now, run);
   const stroke = now.canvas.map((v, k) => v - last[k]);
   const windows = scope => $("boxes").checked ? [scope] : [];
   drawPicture($("before"), drawn, grey(1), now, windows("read"));
@@ -369,7 +377,7 @@ function toggle() {
     stop();
     return render();
   }
-  play.wanted = true;
+  play.wanted = true;  // also by those who prefer less motion
   const from = finished || step === T ? 1 : step;
   play();
   if (timer) show(from);
@@ -411,7 +419,7 @@ $("noise").onclick = () => {
   redraw();
 };
 $("more").onclick = () => mode === "new" ? invent(Array.from({length: NEW}, normal))
-  : (delete drawing.example, imagine());
+  : imagine(play, true);
 [$("from").onclick, $("to").onclick] = [0, 1].map(end => () => {
   ends[end] = normal();
   $("way").value = 100 * end;
@@ -467,7 +475,8 @@ function openLink() {
   const example = clamp(k, 0, examples.length - 1), still = matchMedia(STILL).matches;
   setMode(name, {  // new images and walks as `setMode` asks for them
     draw: () => {
-      if (!wanted.has("image") && D.digits && C === 1) ghost.draw(still);
+      const empty = !wanted.has("image") && !drawing.strokes.length;
+      if (empty && D.digits && C === 1) ghost.draw(still);
       else if (examples.length) pickExample(example, then);
       else redraw();
     },
@@ -476,6 +485,7 @@ function openLink() {
   if (name === "new" && items[k]) [chosen, items[k].then] = [k, then];
 }
 
+document.documentElement.style.setProperty("--shape", W / H);
 $("count").textContent = T;
 $("caption").textContent = D.caption;
 $("slider").max = T;
@@ -486,8 +496,6 @@ thumbs($("examples"), examples.map(({label}, k) => ({name: nameOf(k), text: labe
   ghost.stop();
   pickExample(k);
 });
-if (!D.known) cover.known = halfOf("right");
-if (D.images && examples.length) Object.assign(drawing, {noise: examples[0].noises[0]});
 showExamples();
 window.onhashchange = openLink;
 openLink();

@@ -23,7 +23,7 @@ const seen = ({image, known}, drawn) => known
   ? drawn.map((v, k) => known[k] * image[k] + (1 - known[k]) * v) : Float64Array.from(image);
 
 // -log p(image | canvas) before the first step, and after each: [T + 1] nats.
-const reconstructions = run => [model.reconstruction(run.image, FIRST.canvas, run.known),
+const reconstructions = run => [model.reconstruction(run.image, FIRST, run.known),
   ...run.steps.map(step => step.recon_nats)];
 
 // ------------------------------------------------------------ colours and surfaces
@@ -139,11 +139,11 @@ function drawPicture(element, values, colour, step = {}, scopes = [], known = nu
     if (step[scope]) drawWindow(ctx, scope, step[scope], width / W, false);
 }
 
-// The canvas [H W C], large, with the windows of a step and their filters, if it is given.
-function drawStage(logits, step, known) {
+// The canvas [H W C] of a run, large, with the windows of a step and their filters, if it is given.
+function drawStage(logits, step, {image, known}) {
   const full = $("stage").clientWidth, tall = 0.085 * full;
   const space = SCOPES.length ? 0.045 * full : 0;
-  const origin = space + (CONFIG.read_attention ? tall + 2 : 0);
+  const origin = space + (CONFIG.read_attention && image ? tall + 2 : 0);
   const scale = (full - origin - space - (CONFIG.write_attention ? tall + 2 : 0)) / W;
   const [right, bottom] = [origin + W * scale, origin + H * scale];
   const [ctx] = surface($("stage"), (full - right + bottom) / full);
