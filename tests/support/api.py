@@ -1,0 +1,93 @@
+"""The page of what is public, from the docstrings: python -m tests.support.api > assets/api.md"""
+
+import dataclasses
+import inspect
+import re
+
+import draw_tf
+
+HEAD = """# What is public
+
+Names that other programs may use; everything else may change. This page is made of the docstrings by
+`python -m tests.support.api > assets/api.md`, and its examples are run by the tests. T is the number
+of steps, N of images, H, W, C are height, width and channels, D is the hidden size and Z the latent
+size. Numbers of nats are per image.
+"""
+SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
+
+
+def public() -> dict[str, object]:
+    """What is public, by its full name, in the order of the page."""
+    found = {}
+    for room, prefix in ((draw_tf, "draw_tf"), (draw_tf.data, "draw_tf.data")):
+        for name in sorted(room.__all__):
+            if not inspect.ismodule(value := getattr(room, name)):
+                found[f"{prefix}.{name}"] = value
+    return found
+
+
+def methods(cls: type) -> dict[str, object]:
+    """The documented public methods and properties that this package gives to a class."""
+    return {name: member for name, member in sorted(inspect.getmembers(cls))
+            if not name.startswith("_") and inspect.getdoc(member)
+            and (inspect.isfunction(member) or isinstance(member, property))
+            and getattr(getattr(member, "fget", member), "__module__", "").startswith("draw_tf")}
+
+
+def text(doc: str) -> str:
+    """A docstring in Google's style as Markdown; what is indented deeper becomes a list."""
+    lines, section = [], ""
+    for line in doc.splitlines():
+        heading = SECTION.match(line)
+        if heading:
+            section = heading[1]
+            lines += [f"**{section}**", ""]
+        elif not line.startswith("  "):
+            section = "" if line else section
+            lines.append(line)
+        elif section in ("Args", "Attributes", "Raises") and re.match(r"  \S", line):
+            name, colon, rest = line.strip().partition(": ")
+            lines.append(f"- `{name}`: {rest}" if colon else f"- {line.strip()}")
+        elif section.startswith("Example"):
+            lines.append(line[2:])
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def signature(value) -> str:
+    """The arguments of a function or class, without annotations."""
+    given = inspect.signature(value)
+    bare = [parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in given.parameters.values() if parameter.name != "self"]
+    return str(given.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+
+
+def fields(cls: type) -> str:
+    """The settings of a settings class, with their defaults and help texts."""
+    return "\n".join(f"- `{field.name}` = `{field.default!r}`: {field.metadata.get('help', '')}"
+                     for field in dataclasses.fields(cls))
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for name, value in public().items():
+        if not callable(value):
+            continue
+        settings = dataclasses.is_dataclass(value) and any(
+            field.metadata for field in dataclasses.fields(value))
+        arguments = "(...)" if settings else signature(value)
+        parts.append(f"## `{name}`\n\n```text\n{name}{arguments}\n```\n\n"
+                     f"{text(inspect.getdoc(value) or '')}\n")
+        if settings:
+            parts.append(fields(value) + "\n")
+        if inspect.isclass(value) and not settings:
+            for method, member in methods(value).items():
+                given = "" if isinstance(member, property) else signature(member)
+                parts.append(f"### `{method}{given}`\n\n{text(inspect.getdoc(member))}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
