@@ -8,10 +8,10 @@ import draw_tf
 
 HEAD = """# What is public
 
-Names that other programs may use; everything else may change. This page is made of the docstrings by
-`python -m tests.support.api > assets/api.md`, and its examples are run by the tests. T is the number
-of steps, N of images, H, W, C are height, width and channels, D is the hidden size and Z the latent
-size. Numbers of nats are per image.
+Names that other programs may use; everything else may change. This page is made of docstrings by
+`python -m tests.support.api > assets/api.md`, and the tests run its examples. T is the number of
+steps, N of images; H, W, C are height, width and channels; D is the hidden size, and Z the latent
+size. Nats are per image.
 """
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
 
