@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+PACKAGE = ROOT / "draw_tf" / "__init__.py"  # read, because importing it imports TensorFlow
 AUTHOR = "The draw-tf authors"
 RELATIVE = r"(?!https?:|#)[^)]*"  # a link to another file
 
@@ -35,7 +36,7 @@ def long_description() -> str:
 
 setup(
     name="draw-tf",
-    version="1.0.0",
+    version=re.search(r'__version__ = "(.+)"', PACKAGE.read_text(encoding="utf-8"))[1],
     description="DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2",
     long_description=long_description(),
     long_description_content_type="text/markdown",
@@ -55,10 +56,12 @@ setup(
         "Typing :: Typed"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["draw_tf", "draw_tf.*"]),
-    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*/*",
-                              "pictures/explorer.*"]},
+    package_data={"draw_tf": ["py.typed", "data/digits.npz", "configs/*.flags", "pretrained/*.md",
+                              "pretrained/*/*", "pictures/explorer/*"]},
     entry_points={"console_scripts": [
-        f"draw-{name} = draw_tf.{name}:command" for name in ("train", "generate", "evaluate")]},
+        *(f"draw-{name} = draw_tf.{name}:command" for name in (
+            "train", "generate", "evaluate", "figures", "export", "import_listing", "ship")),
+        "draw-benchmark = draw_tf.benchmark.__main__:command"]},
     install_requires=[
         "absl-py>=2.1",
         "imageio>=2.31",
@@ -67,6 +70,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10.1",
         "requests>=2.31",
+        "safetensors>=0.4.3",
         "tensorboard>=2.21",  # tensorflow 2.21 no longer brings it, and tf.summary needs it
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
@@ -77,7 +81,6 @@ setup(
         "notebook": ["ipywidgets>=8.1", "jupyterlab>=4.0", "matplotlib>=3.8"],
         "plot": ["matplotlib>=3.8"],
         "test": ["ipython>=8.18", "ipywidgets>=8.1", "matplotlib>=3.8", "mypy>=1.11",
-                 "nbformat>=5.10", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6",
-                 "safetensors>=0.4"],
+                 "nbformat>=5.10", "pytest>=8.0", "pytest-xdist>=3.5", "pyyaml>=6.0", "ruff>=0.6"],
     },
 )

@@ -9,16 +9,12 @@ import dataclasses
 import numbers
 import operator
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from draw_tf.errors import ConfigError
 
 BINARIZE = ("none", "static", "dynamic")
 LIKELIHOODS = ("bernoulli", "gaussian")
-# What the settings of older runs and flagfiles are now.
-_OLD_VALUES = {("jit_compile", "auto"): True, ("jit_compile", "true"): True,
-               ("jit_compile", "false"): False, ("unroll", "auto"): 0}
-_OLD_FIELD = ("train", "warmup_steps")  # which older runs have, and nothing reads now
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -41,14 +37,14 @@ def _is_kind(value, kind):
             and isinstance(value, (int, float) if kind is float else kind))
 
 
-def check_whole(at_least: int, **values) -> None:
+def check_whole(at_least: int, **values: object) -> None:
     """Raises ConfigError unless each value is a whole number from `at_least` to 2**31 - 1."""
     for name, value in values.items():
-        inside = isinstance(value, numbers.Integral) and at_least <= value < 2**31
+        inside = isinstance(value, numbers.Integral) and at_least <= int(value) < 2**31
         _require(inside, name, value, f"a whole number from {at_least} to {2**31 - 1}")
 
 
-def _check_field(field: dataclasses.Field, value) -> None:
+def _check_field(field: dataclasses.Field, value: Any) -> None:
     """Raises ConfigError unless `value` is of the field's type and in its declared range."""
     kind, meta = type(field.default), field.metadata
     rules = [(word, bound, inside) for word, bound, inside in (
@@ -152,8 +148,9 @@ class TrainConfig:
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
                                   "the average is young; 0 is off", at_least=0, below=1, fixed=True)
-    start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
-                        "data, so that windows cover the image and the mean image is drawn")
+    start: str = _field("listing", "the initial weights: listing, the listing's; data, with biases "
+                        "so that windows cover the image and the mean image is drawn; or DIR or "
+                        "NAME, those of a run or of weights that ship (./data is a folder)")
     seed: int = _field(0, "of the initial weights, the data order and the noise", at_least=0,
                        below=2**31)
     jit_compile: bool = _field(True, "compile with XLA")
@@ -170,9 +167,7 @@ class TrainConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = current_value(field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            _check_field(field, value)
+            _check_field(field, getattr(self, field.name))
         _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
         sides = self.image_size.split(",")
         fits = len(sides) == 2 and all(side.isdecimal() and len(side) < 5 and 0 < int(side) < 2**13
@@ -183,19 +178,13 @@ class TrainConfig:
     @property
     def folder_shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) that the pictures of a folder are brought to."""
-        return (*map(int, self.image_size.split(",")), self.image_channels)
+        height, width = map(int, self.image_size.split(","))
+        return height, width, self.image_channels
 
 
 def fixed_fields() -> list[str]:
     """The names of the training settings that cannot change when a run is resumed."""
     return [field.name for field in dataclasses.fields(TrainConfig) if field.metadata["fixed"]]
-
-
-def current_value(name: str, value):
-    """What a setting's value in an older flagfile or `config.json` is called now."""
-    if name == "unroll" and isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
 
 
 def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
@@ -205,18 +194,18 @@ def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConf
             "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
-    """Both settings from the dictionary of `config_to_dict`, of this version or an older one.
+def config_from_dict(content: object) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
+    """Both settings from the dictionary of `config_to_dict`; fields that it lacks are the defaults.
 
     Raises:
-      ConfigError: a part or a field is missing, unknown, or out of its range.
+      ConfigError: a part is missing, or a field is unknown or out of its range.
     """
-    configs = []
+    configs: list[Any] = []
+    config_class: Any
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
-        fields = {name: value for name, value in content[part].items()
-                  if (part, name) != _OLD_FIELD}
+        fields = dict(content[part])
         if part == "model" and fields.get("kind") == "vae":
             del fields["kind"]
             config_class = VAEConfig
@@ -225,4 +214,5 @@ def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
             raise ConfigError(
                 f"the configuration's part {part!r} has an unknown field: {unknown[0]!r}")
         configs.append(config_class(**fields))
-    return tuple(configs)
+    model_config, train_config = configs
+    return model_config, train_config

@@ -163,7 +163,7 @@ class DRAW(ImageModel):
             z = self.sample(mu, sigma, noise)  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
         drawn = self.draw_step(state.decoder, state.canvas, z)
-        trace = Trace(mu=mu, logsigma=logsigma, z=z, kl_nats=kl_nats, sigma=sigma, r=r, read=window,
+        trace = Trace(mu=mu, logsigma=logsigma, kl_nats=kl_nats, sigma=sigma, r=r, read=window,
                       h_enc=encoder[0], c_enc=encoder[1], **drawn._asdict())
         return State(encoder, [drawn.h_dec, drawn.c_dec], drawn.canvases), trace
 
@@ -180,7 +180,7 @@ class DRAW(ImageModel):
             stroke = _write(w, window)  # [N, H, W, C]
         with tf.name_scope("canvas"):
             canvas = canvas + stroke  # [N, H, W, C]
-        return Generation(canvas, w, window, h_dec, c_dec)
+        return Generation(canvas, w, window, h_dec, c_dec, z)
 
     def one_step(self, images, noise):
         """`infer_step` from the first state, for TensorBoard's graph."""

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 
 import tensorflow as tf
 
+from draw_tf.devices import device_kind
+
 # Within a piece: the products that it made, and the known ones that it shall use instead, if any.
 _PRODUCTS = ContextVar("products", default=None)
 
@@ -21,11 +23,6 @@ WHOLE = 16
 PIECE = {"CPU": 2, "GPU": 8}
 
 _each = tf.nest.map_structure
-
-
-def device_kind() -> str:
-    """What TensorFlow computes on here: "GPU", or "CPU" where there is none."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def auto_unroll(steps: int) -> int:

@@ -28,6 +28,7 @@ class Generation(NamedTuple):
     write: Window | None = None  # None without write attention
     h_dec: tf.Tensor | None = None  # [N, D]
     c_dec: tf.Tensor | None = None  # [N, D]
+    z: tf.Tensor | None = None  # [N, Z]
 
 
 class Trace(NamedTuple):

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
+from PIL.PngImagePlugin import PngInfo
+
+from draw_tf.files import MADE_HERE
 
 RED = (255, 0, 0)  # write windows
 GREEN = (0, 255, 0)  # read windows
@@ -60,6 +63,11 @@ def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE)
     """The scale for tiles of about `TILE_SIDE`, less if `across` of them would exceed `limit`."""
     side = max(height, width)
     return max(1, min(round(TILE_SIDE / side), limit // (across * side)))
+
+
+def across(count: int, side: int) -> int:
+    """The side of `count` tiles in a row, each `side` long, with the gaps between them."""
+    return count * (side + GAP) - GAP
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
@@ -174,4 +182,6 @@ def check_pictures(name: str, pictures: np.ndarray, ndim: int) -> None:
 def encode_png(picture: np.ndarray) -> bytes:
     """Encodes a picture, uint8 [h, w, 3], as PNG; raises ValueError for anything else."""
     check_pictures("picture", picture, ndim=3)
-    return iio.imwrite("<bytes>", picture, extension=".png")
+    maker = PngInfo()
+    maker.add_text("Software", MADE_HERE)
+    return iio.imwrite("<bytes>", picture, extension=".png", pnginfo=maker)

@@ -20,7 +20,7 @@ from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
 from draw_tf.data import Images
 from draw_tf.errors import why
-from draw_tf.files import remove_partial, write_whole
+from draw_tf.files import found, remove_partial, write_whole
 from draw_tf.pictures import strokes, tiles
 
 SHOWN = 16  # images in a grid, at most
@@ -89,7 +89,8 @@ class Log:
         """Removes what a killed run logged after its last checkpoint, for it will come again."""
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        for path in (self.workdir / "events").glob("*/events.out.tfevents.*.v2"):
+        for path in [path for folder in found(self.workdir / "events", "*")
+                     for path in found(folder, "events.out.tfevents.*.v2")]:
             with _os_errors():
                 keep_events(path, step or -1)  # from the start, step 0 comes again too
             remove_partial(path.parent, "events.out.tfevents.*")

@@ -81,13 +81,15 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
       WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other.
+      ConfigError: the images, batch_size and devices do not fit each other, or images that were
+        held out would be trained on.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
                           f"got {model_config.image_shape}")
+    workdir = workdirs.check_name(workdir)
     strategy = strategy or make_strategy(config.distribute)
-    data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
+    data.check_batch(config.batch_size, strategy.num_replicas_in_sync)
     # workers beside the chief write as it does, where nobody looks
     folder = (contextlib.nullcontext(workdir) if strategy.extended.should_checkpoint
               else tempfile.TemporaryDirectory())
@@ -97,6 +99,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
+        changed += data.record_data(home, train_images, eval_images, int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
         with Log(home, trainer, eval_images, changed) as log, stop_requests() as stopping:
@@ -107,7 +110,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
 def _one_sentence(workdir):
     """Turns what happens to a disk or to another worker into an error of one sentence."""
     try:
-        with written(f"--workdir={workdir}"):
+        with written(f"workdir {workdir}"):
             yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
             tf.errors.DeadlineExceededError) as error:

@@ -69,9 +69,8 @@ class Trainer:
                 checkpoints.assign_weights(
                     self.model, {name: weight.numpy() for name, weight in weights.items()})
             except (WorkdirError, ValueError) as error:
-                reason = str(error).replace("--workdir", "--start")
                 raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
-                                  f"shapes ({reason})") from error
+                                  f"shapes ({error})") from error
         self.evaluated.set_weights(self.model.get_weights())
 
     def checkpoint(self) -> tf.train.Checkpoint:

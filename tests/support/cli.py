@@ -5,7 +5,7 @@ import runpy
 import sys
 from unittest import mock
 
-from absl import app, flags
+from absl import app
 
 from draw_tf import commands
 
@@ -15,16 +15,12 @@ app.define_help_flags()  # once per process: they stay when a command's flags go
 
 def _run(run, name, arguments):
     """Calls `run` with `arguments` as the command line; returns the command's exit status."""
-    known = set(flags.FLAGS)
     try:
         with (mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
               mock.patch.object(commands, "keep_freed_memory")):  # of this process, for good
             run()
     except SystemExit as end:
         return end.code or 0
-    finally:  # the next command may define flags of the same names
-        for flag in set(flags.FLAGS) - known:
-            delattr(flags.FLAGS, flag)
     return 0
 
 
