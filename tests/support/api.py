@@ -13,16 +13,17 @@ Names that other programs may use; everything else may change. This page is made
 steps, N of images; H, W, C are height, width and channels; D is the hidden size, and Z the latent
 size. Nats are per image.
 """
+DATA = ("Images", "load", "names", "pictures")  # of draw_tf.data, whose rest is for the package
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
 
 
 def public() -> dict[str, object]:
     """What is public, by its full name, in the order of the page."""
     found = {}
-    for room, prefix in ((draw_tf, "draw_tf"), (draw_tf.data, "draw_tf.data")):
-        for name in sorted(room.__all__):
-            if not inspect.ismodule(value := getattr(room, name)):
-                found[f"{prefix}.{name}"] = value
+    for room, prefix, names in ((draw_tf, "draw_tf", draw_tf.__all__),
+                                (draw_tf.data, "draw_tf.data", DATA)):
+        found |= {f"{prefix}.{name}": getattr(room, name) for name in sorted(names)
+                  if not inspect.ismodule(getattr(room, name))}
     return found
 
 
