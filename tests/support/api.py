@@ -12,6 +12,34 @@ Names that other programs may use; everything else may change. This page is made
 `python -m tests.support.api > assets/api.md`, and the tests run its examples. T is the number of
 steps, N of images; H, W, C are height, width and channels; D is the hidden size, and Z the latent
 size. Nats are per image.
+
+```pycon
+>>> import draw_tf
+>>> digits = draw_tf.data.load("digits", "test")
+>>> print(digits, digits.shape, len(digits))
+digits/test (28, 28, 1) 500
+>>> images = digits.binarized().floats()[:16]
+>>> images.shape, images.max()
+((16, 28, 28, 1), 1.0)
+>>> trained = draw_tf.load("mnist")
+>>> trained.config.glimpses, trained.config.equations
+(10, 'article')
+>>> trace = trained.trace(images)
+>>> trace.images.shape, trace.kl_nats.shape, trace.write.gx.shape
+(TensorShape([10, 16, 28, 28, 1]), TensorShape([10, 16]), TensorShape([10, 16, 1]))
+>>> draw_tf.save("redrawn.gif", trained, trace, images)
+>>> draw_tf.save("new.png", trained, trained.generate(4, seed=0))
+>>> model = draw_tf.DRAW(draw_tf.DRAWConfig(glimpses=2, hidden_size=8, latent_size=2))
+>>> model.compile("adam", jit_compile=False)
+>>> history = model.fit(images, verbose=0)
+>>> history.history["bound_nats"][0] > 100
+True
+>>> draw_tf.DRAWConfig(glimpses=0)
+Traceback (most recent call last):
+...
+draw_tf.errors.ConfigError: glimpses must be a whole number of at least 1, got 0
+
+```
 """
 DATA = ("Images", "load", "names", "pictures")  # of draw_tf.data, whose rest is for the package
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
