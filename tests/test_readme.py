@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 import pytest
 
+import draw_tf
 from draw_tf import checkpoints, data, training
 from draw_tf.benchmark import measure
 from draw_tf.pictures.tiles import encode_png
@@ -177,3 +178,13 @@ def test_extras_that_are_named_exist():
     for text in TEXTS.values():
         for extra in re.findall(r"\.\[(\w+)\]", text):
             assert f'"{extra}": [' in setup, extra
+
+
+def test_the_table_of_functions_is_true():
+    methods = re.findall(r"`DRAW\.(\w+)`", README)
+    functions = re.findall(r"`(\w+)` in `(draw_tf/[\w/]+\.py)`", README)
+    assert methods and functions
+    for name in methods:
+        assert callable(getattr(draw_tf.DRAW, name))
+    for name, path in functions:
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), (name, path)
