@@ -84,6 +84,8 @@ class DRAWConfig:
                              "intensity is a probability of ink; or gaussian, of variance 1",
                              LIKELIHOODS)
 
+    kind: ClassVar[str] = "draw"  # its name as --model and in config.json
+
     def __post_init__(self):
         _check_model(self)
         side = min(self.image_shape[:2])
@@ -102,15 +104,14 @@ class VAEConfig:
     latent_size: int = _field(50, "Z: latent variables", at_least=1, below=2**14)
     likelihood: str = _field("bernoulli", "of the pixels; see DRAWConfig", LIKELIHOODS)
 
-    # what else is asked of a model's settings
-    glimpses: ClassVar[int] = 1
-    equations: ClassVar[str] = "paper"  # by which gradients are clipped
-    shared_noise: ClassVar[bool] = False
-    read_size: ClassVar[int] = 0
-    write_size: ClassVar[int] = 0
+    kind: ClassVar[str] = "vae"
 
     def __post_init__(self):
         _check_model(self)
+
+
+ModelConfig = DRAWConfig | VAEConfig  # the settings of any model
+MODELS = {config.kind: config for config in (DRAWConfig, VAEConfig)}
 
 
 def _check_model(config):
@@ -187,14 +188,13 @@ def fixed_fields() -> list[str]:
     return [field.name for field in dataclasses.fields(TrainConfig) if field.metadata["fixed"]]
 
 
-def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
+def config_to_dict(model_config: ModelConfig, train_config: TrainConfig) -> dict:
     """Both settings as one plain dictionary, as `config.json` holds them."""
-    kind = {"kind": "vae"} if isinstance(model_config, VAEConfig) else {}
-    return {"model": {**kind, **dataclasses.asdict(model_config)},
+    return {"model": {"kind": model_config.kind, **dataclasses.asdict(model_config)},
             "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content: object) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
+def config_from_dict(content: object) -> tuple[ModelConfig, TrainConfig]:
     """Both settings from the dictionary of `config_to_dict`; fields that it lacks are the defaults.
 
     Raises:
@@ -206,9 +206,11 @@ def config_from_dict(content: object) -> tuple[DRAWConfig | VAEConfig, TrainConf
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
         fields = dict(content[part])
-        if part == "model" and fields.get("kind") == "vae":
-            del fields["kind"]
-            config_class = VAEConfig
+        if part == "model":
+            kind = fields.pop("kind", "draw")
+            if kind not in MODELS:
+                raise ConfigError(f"kind must be one of {', '.join(MODELS)}, got {kind!r:.200}")
+            config_class = MODELS[kind]
         unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(config_class)})
         if unknown:
             raise ConfigError(

@@ -45,7 +45,7 @@ class Evaluator:
     def _noise(self, samples, first, count):
         """The noise of several samples of images `first` and on, [T, S * count, Z]."""
         config = self.model.config
-        return tf.concat([evaluation_noise(sample, first, count, config.glimpses,
+        return tf.concat([evaluation_noise(sample, first, count, self.model.glimpses,
                                            config.latent_size) for sample in samples], axis=1)
 
     @staticmethod
@@ -114,7 +114,7 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     check_whole(1, noise_samples=noise_samples)
     if importance_samples is not None:
         check_whole(1, importance_samples=importance_samples)
-        if model.config.shared_noise:
+        if model.shared_noise:
             raise ConfigError("importance_samples needs a model with its own noise at every step, "
                               "and this one was trained with shared_noise")
     if images.shape != model.config.image_shape:
@@ -129,7 +129,7 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
                  if importance_samples else None)
     return {**losses.report(means.mean(axis=0)), "bound_se": bound_se, "iwae_nats": iwae_nats,
             "examples": len(images), "noise_samples": noise_samples,
-            "importance_samples": importance_samples, "shared_noise": model.config.shared_noise,
+            "importance_samples": importance_samples, "shared_noise": model.shared_noise,
             "grey": binarize == "none" and bool(np.any(images.pixels % images.scale))}
 
 

@@ -40,7 +40,7 @@ def save_model(model: ImageModel, path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def generate(num, seed):
-        noise = model.check_noise(None, num, seed)  # [T, num, Z]
+        noise = model.draw_noise(num, seed)  # [T, num, Z]
         canvases = model.generate(num, noise).canvases  # [T, num, H, W, C]
         return {"images": tf.sigmoid(canvases[-1]), "canvases": canvases}
 

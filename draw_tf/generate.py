@@ -11,7 +11,6 @@ from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, exists, local_path
 from draw_tf.models.completion import SIDES, imagine, kept_half
-from draw_tf.models.draw import DRAW
 from draw_tf.noise import between
 from draw_tf.pictures import saving
 
@@ -65,7 +64,7 @@ def own_images(model, trained_on) -> data.Images:
     """The pictures of --image, as the model's images are."""
     shape = model.config.image_shape
     # the mean of new images shows their ground at the border
-    drawn = tf.sigmoid(model.generate(64, seed=0).canvases[-1]).numpy().mean(axis=0)  # [H, W, C]
+    drawn = model.generate(64, seed=0).images[-1].numpy().mean(axis=0)  # [H, W, C]
     border = np.concatenate([drawn[[0, -1]].ravel(), drawn[:, [0, -1]].ravel()])
     pixels = data.pictures(
         [local_path(path, "image") for path in paths_of(FLAGS.image)], shape,
@@ -121,7 +120,7 @@ def draw(model, images, mode, seed):
     config, rng = model.config, np.random.default_rng(seed)
 
     def normal(num):
-        return rng.standard_normal((config.glimpses, num, config.latent_size))  # [T, num, Z]
+        return rng.standard_normal((model.glimpses, num, config.latent_size))  # [T, num, Z]
 
     if mode == "complete":
         candidates, sweeps = SWEEPS.get(pathlib.Path(FLAGS.out).suffix.lower(), (8, 6))
@@ -132,7 +131,7 @@ def draw(model, images, mode, seed):
     if mode == "reconstruct":
         noise = normal(len(images))  # [T, N, Z]
         return in_batches(lambda k: model.trace(images[k], noise[:, k]), len(images))
-    noise = (model.check_noise(None, FLAGS.num, seed) if mode == "prior"
+    noise = (model.draw_noise(FLAGS.num, seed) if mode == "prior"
              else between(normal(1), normal(1), FLAGS.num))  # [T, N, Z]
     return in_batches(lambda k: model.generate(k.stop - k.start, noise[:, k]), FLAGS.num)
 
@@ -146,10 +145,10 @@ def check_flags(model, out, mode) -> None:
                           f"got mode={mode}, dataset={FLAGS.dataset}")
     if FLAGS.invert is not None and not FLAGS.image:
         raise ConfigError("invert needs the pictures of --image")
-    if out.suffix.lower() == ".html" and not isinstance(model, DRAW):
+    if out.suffix.lower() == ".html" and not model.has_strokes:
         raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "
                           f"steps to look into; got {str(out)!r}")
-    if mode == "complete" and not isinstance(model, DRAW):
+    if mode == "complete" and not model.has_strokes:
         raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
 
 
@@ -170,8 +169,8 @@ def main(_):
     num, known = len(images) if redraws else FLAGS.num, None
     if mode == "complete":
         known = kept_half(FLAGS.keep, *model.config.image_shape[:2])  # [H, W, 1]
-    saving.check(out, model.config, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns)
-    if model.config.shared_noise and not redraws:
+    saving.check(out, model, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns)
+    if model.shared_noise and not redraws:
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     steps = draw(model, images, mode, seed)
     made = f"{num} images from {FLAGS.workdir}, --mode={mode} --seed={seed}"

@@ -6,11 +6,10 @@ from absl import flags
 
 from draw_tf import commands, data, training
 from draw_tf.checkpoints.workdir import check_name
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.config import MODELS, DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
 
 FLAGS = flags.FLAGS
-MODELS = {"draw": DRAWConfig, "vae": VAEConfig}
 
 
 def define_flags() -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from draw_tf.config import DRAWConfig, VAEConfig
+from draw_tf.config import ModelConfig
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_whole
-from draw_tf.models import DRAW, model_class
+from draw_tf.models import model_class
 from draw_tf.models.base import ImageModel
 from draw_tf.models.draw import FIRST
 
@@ -51,7 +51,7 @@ def save_weights(model: ImageModel, path: str | os.PathLike, dtype: type = np.fl
     write_whole(path, save(arrays, None if step is None else {STEP: str(step)}))
 
 
-def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of each of `named_weights`, of a model that need not be built."""
     model = model_class(config)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -61,9 +61,8 @@ def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{name}/kernel": (inputs, columns), f"{name}/bias": (columns,)}
         if lstm:
             shapes[f"{name}/recurrent_kernel"] = (units, columns)
-    if config.equations == "paper" and model is DRAW:
-        shapes |= {f"first/{name}": shape for name, shape in DRAW.first_shapes(config).items()}
-    return shapes
+    return shapes | {f"first/{name}": shape
+                     for name, shape in model.first_shapes(config).items()}
 
 
 def check_shapes(wanted: Mapping[str, tuple], found: Mapping[str, tuple], what: str = "weight",
@@ -79,7 +78,7 @@ def check_shapes(wanted: Mapping[str, tuple], found: Mapping[str, tuple], what: 
             raise ValueError(f"the {what} {name!r} must have shape {shape}, got {found[name]}")
 
 
-def read_weights(path: str | os.PathLike, config: DRAWConfig | VAEConfig
+def read_weights(path: str | os.PathLike, config: ModelConfig
                  ) -> tuple[dict[str, np.ndarray], int | None]:
     """Reads what `save_weights` wrote: the weights by name, and their step or None.
 

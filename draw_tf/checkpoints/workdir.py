@@ -17,9 +17,8 @@ import tensorflow as tf
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints.weights import assign_weights, read_weights, weight_shapes
 from draw_tf.config import (
-    DRAWConfig,
+    ModelConfig,
     TrainConfig,
-    VAEConfig,
     config_from_dict,
     config_to_dict,
     fixed_fields,
@@ -44,7 +43,7 @@ def check_name(workdir: PathLike) -> pathlib.Path:
     return tensorflow_path(workdir, "workdir", WorkdirError)
 
 
-def read_config(workdir: PathLike) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
+def read_config(workdir: PathLike) -> tuple[ModelConfig, TrainConfig]:
     """The settings of a run; raises WorkdirError where there is none that can be read."""
     path = check_name(workdir) / CONFIG
     try:
@@ -58,7 +57,7 @@ def read_config(workdir: PathLike) -> tuple[DRAWConfig | VAEConfig, TrainConfig]
         raise WorkdirError(f"{path} cannot be used: {error}") from error
 
 
-def changed_settings(workdir: PathLike, model_config: DRAWConfig | VAEConfig,
+def changed_settings(workdir: PathLike, model_config: ModelConfig,
                      train_config: TrainConfig) -> list[str]:
     """The settings of the run in a workdir that new ones change, as "NAME OLD -> NEW" each.
 
@@ -83,7 +82,7 @@ def changed_settings(workdir: PathLike, model_config: DRAWConfig | VAEConfig,
             if before["train"][name] != value]
 
 
-def write_settings(workdir: PathLike, model_config: DRAWConfig | VAEConfig,
+def write_settings(workdir: PathLike, model_config: ModelConfig,
                    train_config: TrainConfig) -> None:
     """Writes a run's settings into its workdir, made if it is missing; may raise WorkdirError."""
     workdir = check_name(workdir)

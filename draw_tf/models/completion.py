@@ -9,7 +9,7 @@ import tensorflow as tf
 from draw_tf.models import losses
 from draw_tf.models.draw import DRAW
 from draw_tf.models.recurrence import scan
-from draw_tf.models.steps import Trace, all_steps
+from draw_tf.models.steps import Trace
 
 SIDES = ("left", "right", "top", "bottom")
 
@@ -38,8 +38,11 @@ def complete(model: DRAW, images, known, noise=None, guess=None) -> Trace:
       guess: images [N, H, W, C] in [0, 1] to fill in, or None.
     """
     images = model.check_images(images)  # [N, H, W, C]
-    noise = model.check_noise(noise, images.shape[0])  # [T, N, Z]
-    return all_steps(_infer(model, images, known, noise, guess, lambda step: step)[1])
+    num = images.shape[0]
+    # [T, N, Z]
+    noise = model.draw_noise(num) if noise is None else model.check_noise(noise, num)
+    steps = _infer(model, images, known, noise, guess)[1]
+    return model.with_windows(Trace(**steps))
 
 
 def imagine(model: DRAW, images, known, seed: int = 0, candidates: int = 8,
@@ -66,12 +69,11 @@ def imagine(model: DRAW, images, known, seed: int = 0, candidates: int = 8,
     many = tf.repeat(images, candidates, axis=0)  # [N S, H, W, C]
     guess = None
     for sweep in range(sweeps):
-        noise = tf.random.stateless_normal((model.config.glimpses, num * candidates,
+        noise = tf.random.stateless_normal((model.glimpses, num * candidates,
                                             model.config.latent_size), [seed, 2 * sweep],
                                            dtype=dtype)  # [T, N S, Z]
-        canvas, (z, logsigma) = _infer(model, many, known, noise, guess,
-                                       lambda step: (step.z, step.logsigma))
-        ratios = losses.log_prior_ratio(z, noise, logsigma)  # [T, N S]
+        canvas, steps = _infer(model, many, known, noise, guess, ("z", "logsigma"))
+        ratios = losses.log_prior_ratio(steps["z"], noise, steps["logsigma"])  # [T, N S]
         log_weights = tf.reduce_sum(ratios, axis=0) - _known_nats(
             model, many, canvas, known)  # [N S]
         log_weights = tf.where(tf.math.is_finite(log_weights), log_weights, log_weights.dtype.min)
@@ -86,13 +88,13 @@ def imagine(model: DRAW, images, known, seed: int = 0, candidates: int = 8,
     return complete(model, images, known, tf.gather(noise, rows, axis=1), guess)
 
 
-def _infer(model, images, known, noise, guess, keep):
-    """The last canvas [N, H, W, C] of a pass of `complete`, and what `keep` returns, stacked."""
+def _infer(model, images, known, noise, guess, keep=None):
+    """The last canvas [N, H, W, C] of a pass of `complete`, and all steps' parts, or some."""
     def step(state, noise, given):
         images, known, guess = given
         rest = tf.sigmoid(state.canvas) if isinstance(guess, tuple) else guess  # [N, H, W, C]
-        state, trace = model.infer_step(state, noise, known * images + (1 - known) * rest)
-        return state, keep(trace)
+        state, parts = model.infer_step(state, noise, known * images + (1 - known) * rest)
+        return state, {name: parts[name] for name in keep or parts}
 
     known = tf.broadcast_to(tf.cast(known, images.dtype), tf.shape(images))  # [N, H, W, C]
     given = images, known, () if guess is None else guess

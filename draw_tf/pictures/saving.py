@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.config import TrainConfig
 from draw_tf.errors import ConfigError
 from draw_tf.files import local_path, write_whole
 from draw_tf.models.base import ImageModel
@@ -63,7 +63,7 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
             f"{None if images is None else np.shape(images)}")
     if known is not None and images is None:
         raise ConfigError("images must be the whole images where known is given, got None")
-    check(path, model.config, count, 0 if known is None else total // count, columns)
+    check(path, model, count, 0 if known is None else total // count, columns)
     if path.suffix.lower() == ".html":
         if images is not None:  # [N K, H, W, C]
             images, labels = (x if x is None else np.repeat(x, total // count, axis=0)
@@ -73,8 +73,8 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
         write_whole(path, content)
         return
     strip = path.suffix.lower() == ".png"
-    windows = strokes.boxes(model.config, steps) if boxes else ()
-    probabilities = strokes.probabilities(steps.canvases)  # [T, N, H, W, C]
+    windows = strokes.boxes(model, steps) if boxes else ()
+    probabilities = steps.images.numpy()  # [T, N, H, W, C]
     if known is not None:
         picture = strokes.completions(probabilities[-1:] if strip else probabilities, images, known)
         picture = picture[-1] if strip else picture
@@ -85,17 +85,17 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
     strokes.save(path, picture)
 
 
-def check(path: pathlib.Path, config: DRAWConfig | VAEConfig, count: int, imaginations: int = 0,
+def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int = 0,
           columns: int = COLUMNS) -> None:
     """Checks before the work that a picture of `count` images fits its format and the memory.
 
     `imaginations` is K where images are completed, else 0. Raises ConfigError.
     """
-    ending, (height, width, _) = path.suffix.lower(), config.image_shape
+    ending, (height, width, _) = path.suffix.lower(), model.config.image_shape
     if ending not in ENDINGS:
         raise ConfigError(f"path must end in {' or '.join(ENDINGS)}, got {str(path)!r}")
-    frames = config.glimpses + 1 if ending == ".gif" else 1
-    rows, across, limit = count, min(columns, config.glimpses) + 1, tiles.STILL_SIDE
+    frames = model.glimpses + 1 if ending == ".gif" else 1
+    rows, across, limit = count, min(columns, model.glimpses) + 1, tiles.STILL_SIDE
     if imaginations:
         across = imaginations + 2
     elif ending == ".gif":
@@ -107,20 +107,20 @@ def check(path: pathlib.Path, config: DRAWConfig | VAEConfig, count: int, imagin
         raise ConfigError(f"a GIF has at most {strokes.LARGEST_SIDE} pixels a side, and {count} "
                           f"images would be {width} x {height}: give a .png or fewer images")
     pixels = 0 if ending == ".html" else frames * height * width
-    needed = 12 * pixels + step_bytes(config, count * max(1, imaginations))
+    needed = 12 * pixels + step_bytes(model, count * max(1, imaginations))
     if needed > memory():
         raise ConfigError(f"{count * max(1, imaginations)} images in a {ending} need about "
                           f"{needed / 1e9:.0f} GB of memory, and this machine has "
                           f"{memory() / 1e9:.0f}: give fewer images")
 
 
-def step_bytes(config: DRAWConfig | VAEConfig, count: int) -> int:
+def step_bytes(model: ImageModel, count: int) -> int:
     """About what the steps of `count` images take in memory, while pictures are made of them."""
-    pixels = math.prod(config.image_shape)
-    sides = sum(config.image_shape[:2]) + config.image_shape[2] * 10
-    numbers = (8 * pixels + 10 * config.hidden_size + 10 * config.latent_size
-               + 2 * sides * (config.read_size + config.write_size))
-    return 4 * numbers * config.glimpses * count
+    config = model.config
+    pixels, sides = math.prod(config.image_shape), sum(config.image_shape[:2])
+    grids = sum(getattr(config, f"{scope}_size", 0) for scope in ("read", "write"))
+    numbers = (8 * pixels + 10 * (config.hidden_size + config.latent_size) + 2 * grids * sides)
+    return 4 * numbers * model.glimpses * count
 
 
 def memory() -> float:

@@ -15,9 +15,8 @@ import imageio.v3 as iio
 import numpy as np
 import tensorflow as tf
 
-from draw_tf.config import DRAWConfig
 from draw_tf.files import MADE_HERE, write_whole
-from draw_tf.models.attention import window_box
+from draw_tf.models.base import ImageModel
 from draw_tf.models.steps import Generation, Trace
 from draw_tf.pictures import tiles
 
@@ -29,12 +28,10 @@ def probabilities(logits: tf.Tensor) -> np.ndarray:
     return tf.sigmoid(logits).numpy()
 
 
-def boxes(config: DRAWConfig, steps: Trace | Generation) -> list:
+def boxes(model: ImageModel, steps: Trace | Generation) -> list[tuple[tiles.Box, tuple]]:
     """The windows of every step as `stroke_frames` takes them: green to read, red to write."""
-    windows = ((getattr(steps, "read", None), config.read_size, tiles.GREEN),
-               (steps.write, config.write_size, tiles.RED))
-    return [(tiles.Box(*window_box(window, size, config.equations)), colour)
-            for window, size, colour in windows if window is not None]
+    colours = {"read": tiles.GREEN, "write": tiles.RED}
+    return [(box, colours[scope]) for scope, box in model.boxes(steps).items()]
 
 
 def stroke_frames(probabilities: np.ndarray, boxes: Sequence = (),

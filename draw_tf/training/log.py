@@ -174,7 +174,7 @@ class Log:
             tf.summary.image("samples", samples[None])
             for tag, canvases, steps in (("reconstructions", redrawn, trace),
                                          ("samples", drawn, generation)):
-                frames = strokes.stroke_frames(canvases, strokes.boxes(model.config, steps))
+                frames = strokes.stroke_frames(canvases, strokes.boxes(model, steps))
                 height, width = frames.shape[1:3]
                 gif = strokes.encode_gif(frames)
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given

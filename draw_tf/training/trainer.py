@@ -12,12 +12,11 @@ import tensorflow as tf
 
 from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.config import ModelConfig, TrainConfig
 from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
 from draw_tf.evaluation import Evaluator
 from draw_tf.models import losses, make_model
-from draw_tf.models.start import start_from_data
 from draw_tf.noise import noise_for
 from draw_tf.training.optimizer import make_optimizer
 
@@ -25,7 +24,7 @@ from draw_tf.training.optimizer import make_optimizer
 class Trainer:
     """A model, its optimizer and its compiled functions, on one device or those of a strategy."""
 
-    def __init__(self, model_config: DRAWConfig | VAEConfig, config: TrainConfig,
+    def __init__(self, model_config: ModelConfig, config: TrainConfig,
                  strategy: tf.distribute.Strategy | None = None):
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
@@ -36,7 +35,8 @@ class Trainer:
             # what is evaluated and drawn from: the averaged weights where there are any
             self.evaluated = (make_model(model_config, config.unroll) if config.average_decay
                               else self.model)
-            self.optimizer = make_optimizer(config, model_config.equations, self.replicas)
+            self.optimizer = make_optimizer(
+                config, getattr(model_config, "equations", "paper"), self.replicas)
             self.optimizer.build(self.model.trainable_variables)
         self.evaluated.set_weights(self.model.get_weights())
         self.step = tf.Variable(0, dtype=tf.int64)
@@ -62,7 +62,7 @@ class Trainer:
         """
         start = self.config.start
         if start == "data":
-            start_from_data(self.model, images.mean())
+            self.model.start_from_data(images.mean())
         elif start != "listing":
             try:
                 weights = checkpoints.named_weights(checkpoints.load(start))
@@ -102,7 +102,7 @@ class Trainer:
         """The metrics and gradients of a step, summed over all replicas."""
         config = self.model.config
         noise = noise_for(self.config.seed, self.step, [
-            config.glimpses, self.config.batch_size, config.latent_size])  # [T, N, Z]
+            self.model.glimpses, self.config.batch_size, config.latent_size])  # [T, N, Z]
         context = tf.distribute.get_replica_context()
         rows = self.config.batch_size // self.replicas
         first = context.replica_id_in_sync_group * rows
@@ -148,7 +148,7 @@ class Trainer:
         """
         dtype = self.model.compute_dtype
         counts = tf.zeros([2], dtype)  # [2]
-        means = tf.zeros([1 + self.model.config.glimpses], dtype)  # [1 + T]
+        means = tf.zeros([1 + self.model.glimpses], dtype)  # [1 + T]
         for _ in tf.range(steps):
             new_means, gradients, norm = self._step_gradients(iterator)
             if tf.math.is_finite(norm + tf.reduce_sum(new_means)):

@@ -20,7 +20,7 @@ def model():
 
 def test_a_gif_and_a_png_are_the_strokes(model, tmp_path):
     trace = model.trace(IMAGES)
-    shown, boxes = strokes.probabilities(trace.canvases), strokes.boxes(CONFIG, trace)
+    shown, boxes = strokes.probabilities(trace.canvases), strokes.boxes(model, trace)
     draw_tf.save(tmp_path / "new" / "a.gif", model, trace, IMAGES)
     assert (tmp_path / "new" / "a.gif").read_bytes() == strokes.encode_gif(
         strokes.stroke_frames(shown, boxes))
@@ -71,7 +71,7 @@ def test_an_ending_without_a_format_is_refused(model, tmp_path):
 @pytest.mark.parametrize("ending, count, imaginations", [
     (".gif", 9, 0), (".gif", 5, 0), (".gif", 3, 2), (".gif", 70, 1)])
 def test_the_size_that_is_checked_is_the_size_that_is_drawn(
-        monkeypatch, tmp_path, ending, count, imaginations):
+        model, monkeypatch, tmp_path, ending, count, imaginations):
     images = np.zeros((count, 7, 9, 1), np.float32)
     drawn = np.zeros((CONFIG.glimpses, count * max(1, imaginations), 7, 9, 1), np.float32)
     frames = (strokes.completions(drawn, images, kept_half("left", 7, 9)) if imaginations
@@ -80,18 +80,18 @@ def test_the_size_that_is_checked_is_the_size_that_is_drawn(
     for limit, fits in ((side, True), (side - 1, False)):
         monkeypatch.setattr(strokes, "LARGEST_SIDE", limit)
         try:
-            saving.check(tmp_path / f"a{ending}", CONFIG, count, imaginations)
+            saving.check(tmp_path / f"a{ending}", model, count, imaginations)
             assert fits
         except ValueError as error:
             assert not fits and f"{frames.shape[2]} x {frames.shape[1]}" in str(error)
 
 
 @pytest.mark.parametrize("ending", saving.ENDINGS)
-def test_what_does_not_fit_in_memory_is_refused(monkeypatch, tmp_path, ending):
-    saving.check(tmp_path / f"a{ending}", CONFIG, 100)
+def test_what_does_not_fit_in_memory_is_refused(model, monkeypatch, tmp_path, ending):
+    saving.check(tmp_path / f"a{ending}", model, 100)
     monkeypatch.setattr(saving, "memory", lambda: 1e6)
     with pytest.raises(ValueError, match="100 images in a .* need about .* GB of memory"):
-        saving.check(tmp_path / f"a{ending}", CONFIG, 100)
+        saving.check(tmp_path / f"a{ending}", model, 100)
 
 
 def test_film_strips_of_any_size_are_pictures():

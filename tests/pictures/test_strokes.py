@@ -41,9 +41,9 @@ def window(number):
 
 @pytest.mark.parametrize("equations", ["article", "paper"])
 def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations):
-    config = DRAWConfig(read_size=2, write_size=5, equations=equations)
+    model = DRAW(DRAWConfig(read_size=2, write_size=5, hidden_size=1, equations=equations))
     trace = SimpleNamespace(read=window(3), write=window(20))
-    (read, green), (write, red) = strokes.boxes(config, trace)
+    (read, green), (write, red) = strokes.boxes(model, trace)
     assert (green, red) == (GREEN, RED)
     np.testing.assert_array_equal(read, window_box(window(3), 2, equations))
     np.testing.assert_array_equal(write, window_box(window(20), 5, equations))
@@ -51,10 +51,10 @@ def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations
 
 
 def test_windows_that_are_not_there_have_no_boxes():
-    config = DRAWConfig(read_size=2, write_size=5)
+    model = DRAW(DRAWConfig(hidden_size=1))
     generation = SimpleNamespace(write=window(20))
-    assert [colour for _, colour in strokes.boxes(config, generation)] == [RED]
-    assert strokes.boxes(config, SimpleNamespace(read=None, write=None)) == []
+    assert [colour for _, colour in strokes.boxes(model, generation)] == [RED]
+    assert strokes.boxes(model, SimpleNamespace(read=None, write=None)) == []
 
 
 # Animations and film strips
@@ -234,7 +234,7 @@ def test_edges_of_boxes_are_where_the_filters_lie(equations):
         layer.bias.assign([x, x, np.log(0.8), -np.log(4) if equations == "paper" else np.log(4), 0])
     images = np.random.default_rng(0).random((2, 60, 70, 1)).astype(np.float32)
     trace = model.trace(images)
-    for (box, _), window in zip(strokes.boxes(config, trace), (trace.read, trace.write)):
+    for (box, _), window in zip(strokes.boxes(model, trace), (trace.read, trace.write)):
         for bank, length, (low, high) in ((window.Fx, 70, (box.left, box.right)),
                                           (window.Fy, 60, (box.top, box.bottom))):
             means = np.sum(bank * np.arange(length), axis=-1)  # [T, N, n], in pixels
