@@ -1,7 +1,8 @@
 """DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2.
 
-Importing it imports TensorFlow without its reports. On a machine without an NVIDIA card, it sets
-TF_CPP_MIN_LOG_LEVEL to 3 (fatal messages only) where it is not set; else to 1 (warnings too).
+Importing it imports TensorFlow without its reports, except what it says of an NVIDIA card that is
+there. Where TF_CPP_MIN_LOG_LEVEL is not set, it becomes 1 (warnings) on a machine with such a card,
+and 3 (fatal messages only) on others.
 """
 
 import contextlib
@@ -11,7 +12,8 @@ import tempfile
 
 from draw_tf.devices import card_is_there
 
-_CARD = card_is_there()
+# A card that the user has hidden needs no report either.
+_CARD = card_is_there() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")
 # How a line of TensorFlow's log begins, and one that is about a card.
 _LOG = re.compile(rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |To enable the following "
                   rb"instructions|WARNING: All log messages before absl")

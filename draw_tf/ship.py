@@ -76,8 +76,8 @@ def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
                                      step)
             report = evaluate_run(new, **options)
             write_json(new / EVALUATION, report)
-            made = f"{note} {_trained(report['step'], checkpoints.read_metrics(workdir))}"
-            write_whole(new / CARD, card(new, name, made.strip()))
+            trained = _trained(step, checkpoints.read_metrics(workdir))
+            write_whole(new / CARD, card(new, name, "\n\n".join(filter(None, (note, trained)))))
             (folder / name).mkdir(exist_ok=True)
             for path in new.iterdir():
                 path.replace(folder / name / path.name)
@@ -88,7 +88,7 @@ def _trained(step, metrics):
     """A sentence on how long a training took, from its metrics."""
     seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
     minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
-    return "" if step is None else f"It took {step:,} steps of training{minutes}."
+    return "" if step is None else f"This took {step:,} steps of training{minutes}."
 
 
 def card(folder: pathlib.Path, name: str, made: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from draw_tf import checkpoints, data, ship, training
+from draw_tf import checkpoints, data, evaluation, ship
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.errors import ConfigError
 from draw_tf.files import write_json
@@ -58,10 +58,10 @@ def test_a_run_is_exported_to_the_weights_that_ship(saved, shelf, images):
     for name, value in numbers(checkpoints.load("small-run")).items():
         np.testing.assert_array_equal(value, weights[name].astype(np.float16), err_msg=name)
     assert json.loads((folder / "evaluation.json").read_text()) == report
-    assert training.evaluate_run("small-run", jit_compile=False) == report
+    assert evaluation.evaluate_run("small-run", jit_compile=False) == report
     assert report["step"] == 100
     text = (folder / "README.md").read_text()
-    for part in ("# small-run", "on two cores It took 100 steps of training in 1.5 minutes.",
+    for part in ("# small-run", "on two cores\n\nThis took 100 steps of training in 1.5 minutes.",
                  f"| bound | {report['bound_nats']:.2f} |", "float16 numbers, after step 100"):
         assert part in text
 
@@ -97,7 +97,7 @@ def test_a_card_has_all_that_was_evaluated(tmp_path):
     text = ship.card(tmp_path, "some", "By hand.")
     for row in ("| bound | 101.50 |", "| KL | 20.12 |", "| reconstruction | 81.38 |",
                 "5 draws of the noise | 0.25 |", "weighted bound, 50 samples | 97.38 |",
-                "500 images of `digits/test`, binarize=static", "| glimpses | 2 |",
+                "all 500 images of `digits/test` with binarize=static", "| glimpses | 2 |",
                 "float32 numbers, after step 7.", "## How it was made\n\nBy hand.\n"):
         assert row in text, row
     assert "{" not in text and "grey levels" not in text and "None" not in text

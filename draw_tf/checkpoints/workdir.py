@@ -32,7 +32,7 @@ CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
 METRICS = "metrics.jsonl"
 LOCK = ".lock"
-DEFAULT_WEIGHTS = "binarized_mnist"  # those that ship and draw where no workdir is given
+DEFAULT_WEIGHTS = "binarized_mnist"  # generate.py draws with these where --workdir is not given
 PRETRAINED = pathlib.Path(__file__).parent.parent / "pretrained"
 
 

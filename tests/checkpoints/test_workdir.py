@@ -220,3 +220,20 @@ def test_the_weights_that_draw_by_default_ship_and_none_of_their_data_set_are_be
     chosen = reports[checkpoints.DEFAULT_WEIGHTS]
     assert chosen["bound_nats"] == min(report["bound_nats"] for report in reports.values()
                                        if report["dataset"] == chosen["dataset"])
+
+
+def test_a_tilde_is_the_home_folder(tiny_run, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_run.parent))
+    assert checkpoints.load_with_step(f"~/{tiny_run.name}")[1] == 2
+    assert workdirs.changed_settings(f"~/{tiny_run.name}", *checkpoints.read_config(tiny_run)) == []
+    monkeypatch.setenv("HOME", "")
+    assert "no home folder is known" in sentence(checkpoints.load, f"~/{tiny_run.name}")
+
+
+def test_a_path_is_not_the_name_of_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert checkpoints.resolve("./data").samefile(tmp_path / "data")
+    assert checkpoints.resolve("mnist") == workdirs.PRETRAINED / "mnist"
+    message = sentence(checkpoints.resolve, "./mnist")
+    assert "./mnist is neither a folder nor" in message and "--" not in message

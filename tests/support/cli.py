@@ -31,10 +31,10 @@ def run_script(name, *arguments):
 
 def run_module(name, *arguments):
     """Runs what `python -m name` does; returns its exit status."""
-    imported = sys.modules.pop(name, None)  # runpy warns of what is there already
+    imported = {known: sys.modules.pop(known) for known in (name, f"{name}.__main__")
+                if known in sys.modules}  # runpy warns of what is there already
     try:
         return _run(lambda: runpy.run_module(name, run_name="__main__", alter_sys=False), name,
                     arguments)
     finally:
-        if imported:
-            sys.modules[name] = imported
+        sys.modules.update(imported)

@@ -1,4 +1,4 @@
-"""Runs and weights that the tests of this room share."""
+"""Runs and weights for tests of checkpoints, of what is shipped, and of damaged files."""
 
 import numpy as np
 import pytest
