@@ -27,7 +27,7 @@ def _quiet():
     Where there is an NVIDIA card, what TensorFlow says of it is shown.
     """
     try:
-        stderr, held = os.dup(2), tempfile.TemporaryFile()
+        stderr, held = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115, the with follows
     except OSError:  # it is closed, or there is no place for a file
         yield
         return

@@ -141,7 +141,7 @@ def start(define, main, says_device: bool = True) -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, to the end
         elif hasattr(stream, "reconfigure"):  # what a terminal cannot show ends no run
             stream.reconfigure(errors="backslashreplace")
     app.define_help_flags()

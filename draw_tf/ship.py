@@ -99,7 +99,7 @@ def card(folder: pathlib.Path, name: str, made: str) -> str:
     config, _ = checkpoints.read_config(folder)
     report = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     content = (folder / WEIGHTS).read_bytes()
-    shape = dict(zip(("height", "width", "channels"), config.image_shape))
+    shape = dict(zip(("height", "width", "channels"), config.image_shape, strict=True))
     data = DATA.get(report["dataset"])
     numbers = {"reconstruction": report["recon_nats"], "KL": report["kl_nats"],
                "bound": report["bound_nats"],

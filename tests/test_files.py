@@ -202,7 +202,7 @@ def test_access_is_checked_at_every_depth(tmp_path, monkeypatch):
     files.check_access(tmp_path)
     for bad, mode in (("a/b/file", os.R_OK), ("a/b", os.W_OK), ("a/b", os.X_OK), ("a", os.R_OK)):
         with monkeypatch.context() as patch:
-            patch.setattr(os, "access", lambda path, asked: not (
+            patch.setattr(os, "access", lambda path, asked, bad=bad, mode=mode: not (
                 str(path) == str(tmp_path / bad) and asked & mode))
             with pytest.raises(PermissionError, match=bad):
                 files.check_access(tmp_path)

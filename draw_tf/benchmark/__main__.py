@@ -85,7 +85,7 @@ def _plot(path, records):
     plt = curves.pyplot()
     figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                                 sharex="col", sharey="row", layout="constrained")
-    for sweep, (upper, lower) in zip(sweeps, axes.T):
+    for sweep, (upper, lower) in zip(sweeps, axes.T, strict=True):
         field, _ = jobs.SWEEPS[sweep]
         lines = {}
         for record in records:

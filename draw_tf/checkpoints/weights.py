@@ -103,7 +103,7 @@ def _read_arrays(path, shapes):
         if int.from_bytes(file.read(8), "little") > HEADER:
             raise ValueError("it is not a safetensors file, or its header is too long")
     with safe_open(path, framework="numpy") as file:
-        parts = {name: file.get_slice(name) for name in file.keys()}
+        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
         check_shapes(shapes, {name: tuple(part.get_shape()) for name, part in parts.items()})
         for name, part in parts.items():
             if part.get_dtype() not in ("F16", "F32"):

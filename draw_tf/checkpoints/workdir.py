@@ -105,7 +105,7 @@ def locked(workdir: PathLike) -> Iterator[None]:
         check_access(workdir / METRICS, os.R_OK | os.W_OK)
         for name in (CONFIG, saves.FOLDER, "events"):
             check_access(workdir / name)
-        file = open(workdir / LOCK, "a", encoding="utf-8")
+        file = open(workdir / LOCK, "a", encoding="utf-8")  # noqa: SIM115, the with follows
     with file:
         try:
             import fcntl  # not on every system; there, nothing is locked

@@ -45,7 +45,8 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
     broken = []
 
     def parts(pool, paths):
-        for path, picture in zip(paths, pool.map(_picture, paths, itertools.repeat(shape))):
+        for path, picture in zip(
+                paths, pool.map(_picture, paths, itertools.repeat(shape)), strict=True):
             if isinstance(picture, str):
                 broken.append(f"{path} ({picture})")
             else:
@@ -117,7 +118,7 @@ def _entries(path, named):
 
 def _split(name, paths, split, pool):
     """The files of a split, sorted by path."""
-    keys = dict(zip(paths, pool.map(_key, paths)))
+    keys = dict(zip(paths, pool.map(_key, paths), strict=True))
     ranked = sorted((keys[path], path) for path in paths if keys[path] is not None)
     if len(ranked) < 2:
         raise ConfigError(

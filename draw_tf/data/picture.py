@@ -25,7 +25,7 @@ _ALL = (*_ORIENTATION, "all else")
 _TURNS = dict(zip(range(2, 9), (
     Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
     Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90)))  # by EXIF's orientation
+    Image.Transpose.ROTATE_90), strict=True))  # by EXIF's orientation
 
 
 def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,

@@ -48,7 +48,7 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
             raise ConfigError(
                 f"images of {held_out} that the run in --workdir={workdir} was trained on: "
                 f"{len(known)}; bring back the data as they were, or give another --workdir")
-        for images, new, old in zip((train, held_out), hashes, before):
+        for images, new, old in zip((train, held_out), hashes, before, strict=True):
             come, gone = len(np.setdiff1d(new, old)), len(np.setdiff1d(old, new))
             if come or gone:
                 changes.append(f"images of {images} {len(old)} -> {len(new)} "

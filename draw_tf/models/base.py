@@ -223,7 +223,8 @@ class ImageModel(keras.Model):
 
     def _track(self, recon_nats, kl_nats):
         kl_nats = tf.reduce_sum(kl_nats, axis=0)  # [N]
-        for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats)):
+        for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats),
+                                 strict=True):
             tracker.update_state(nats)
         return self.get_metrics_result()
 

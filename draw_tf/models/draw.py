@@ -66,7 +66,7 @@ class DRAW(ImageModel):
         """The shape of each part of the first state that is learned, by its name in FIRST."""
         if config.equations == "article":
             return {}
-        return dict(zip(FIRST, [(config.hidden_size,)] * 4 + [config.image_shape]))
+        return dict(zip(FIRST, [(config.hidden_size,)] * 4 + [config.image_shape], strict=True))
 
     # ------------------------------------------------------------ the article's methods
 

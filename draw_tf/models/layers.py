@@ -27,7 +27,7 @@ def affine(pairs: list[tuple[tf.Tensor, tf.Tensor]], bias: tf.Tensor) -> tf.Tens
       pairs: inputs [N, D] and rows [D, units]; D may be another in each pair.
       bias: [units].
     """
-    inputs, rows = zip(*pairs, (tf.ones_like(pairs[0][0][:, :1]), bias[tf.newaxis]))
+    inputs, rows = zip(*pairs, (tf.ones_like(pairs[0][0][:, :1]), bias[tf.newaxis]), strict=True)
     return product(tf.concat(inputs, axis=1), tf.concat(rows, axis=0))  # [N, units]
 
 

@@ -59,11 +59,12 @@ def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]])
         for number, (name, lines) in enumerate(runs.items()):
             for split in sorted({line["split"] for line in lines}):
                 steps, bounds = zip(*((line["step"], line["bound_nats"]) for line in lines
-                                      if line["split"] == split))
+                                      if line["split"] == split), strict=True)
                 width, alpha = (0.7, 0.6) if split == "train" else (2, 1)
                 axes.plot(steps, bounds, label=f"{name}, {split}", color=f"C{number}",
                           linewidth=width, alpha=alpha)
-                tops += [bound for step, bound in zip(steps, bounds) if step >= 0.1 * max(steps)]
+                tops += [bound for step, bound in zip(steps, bounds, strict=True)
+                         if step >= 0.1 * max(steps)]
         axes.set_ylim(top=max(tops))  # the first tenth of a run would flatten the rest
         axes.legend()
 

@@ -66,7 +66,7 @@ def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]
     where a field of `box` has another shape.
     """
     shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
-    for name, field in zip(Box._fields, box):
+    for name, field in zip(Box._fields, box, strict=True):
         if np.shape(field) != shape:
             raise ValueError(f"box.{name} must have shape {shape}, got {np.shape(field)}")
     *edges, sigma = (np.asarray(field, np.float64)[..., np.newaxis] for field in box)  # [..., 1]

@@ -128,7 +128,7 @@ class Trainer:
         variables = [*self.model.trainable_variables, *self.optimizer.variables]
         before = self.strategy.run(lambda: [tf.identity(x) for x in variables])
         self.strategy.run(self._apply, args=(gradients,))
-        for variable, x in zip(variables, before):
+        for variable, x in zip(variables, before, strict=True):
             self.strategy.extended.update(
                 variable.value, lambda now, x: now.assign(tf.where(finite, now, x)), args=(x,))
         if self.config.average_decay:
@@ -139,7 +139,7 @@ class Trainer:
             decay = tf.minimum(tf.cast(self.config.average_decay, young.dtype), young)  # []
             decay = tf.where(finite, decay, 1)  # []
             for average, now in zip(self.evaluated.trainable_variables,
-                                    self.model.trainable_variables):
+                                    self.model.trainable_variables, strict=True):
                 self.strategy.extended.update(
                     average.value, lambda a, x: a.assign(decay * a + (1 - decay) * x),
                     args=(now.value,))
@@ -166,7 +166,7 @@ class Trainer:
             self._update(gradients, first + tf.cast(k, tf.int64), finite)
             new = tf.stack([tf.ones_like(norm), norm]), metrics  # [2], [1 + T]
             return k + 1, *(x + tf.where(finite, y, tf.zeros_like(y))
-                            for x, y in zip((counts, means), new))
+                            for x, y in zip((counts, means), new, strict=True))
 
         zeros = [tf.zeros([size], dtype) for size in (2, 1 + self.model.glimpses)]
         return tf.while_loop(lambda k, *_: k < count, one, (0, *zeros))[1:]
@@ -204,7 +204,7 @@ class Trainer:
                                               tf.constant(count)))
             self.step.assign_add(count)
             left -= count
-        return [tf.add_n(sums) for sums in zip(*calls)]
+        return [tf.add_n(sums) for sums in zip(*calls, strict=True)]
 
     def agree(self, wish: bool) -> bool:
         """Whether any of the processes that train together wishes so; each asks at this step."""

@@ -27,7 +27,7 @@ class Updates:
     def add(self, steps: int, sums: Sequence[tf.Tensor]) -> None:
         """Counts `steps` steps, with what `trainer.train` returned for them."""
         self.steps += steps
-        self.sums = [a + b for a, b in zip(self.sums, sums)]
+        self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)]
 
     def wait(self) -> None:
         """Waits until the device has made all of the steps."""

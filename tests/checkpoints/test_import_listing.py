@@ -137,7 +137,7 @@ def test_a_variable_of_another_shape_is_named_with_both_shapes(name, model):
         draw_tf.load_listing_weights(model, weights)
     for part in (name, shape, weights[name].shape):
         assert str(part) in str(error.value)
-    for now, then in zip(model.get_weights(), before):
+    for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)  # nothing was set on the way
 
 

@@ -189,7 +189,7 @@ def test_a_draw_of_exactly_zero_leaves_black_black(monkeypatch):
 @pytest.mark.parametrize("count, batch_size", [(10, 4), (8, 4), (3, 5), (7, 1)])
 def test_evaluation_sees_every_image_once_in_order_and_pads_with_weight_zero(count, batch_size):
     images = Images(numbered(count + 1).pixels[1:], 255)  # image i shows i + 1, none is blank
-    batches, weights = zip(*data.eval_dataset(images, batch_size).as_numpy_iterator())
+    batches, weights = zip(*data.eval_dataset(images, batch_size).as_numpy_iterator(), strict=True)
     assert {b.shape for b in batches} == {(batch_size, *SHAPE)}
     batches, weights = np.concatenate(batches), np.concatenate(weights)
     assert weights.sum() == count and weights.dtype == np.float32

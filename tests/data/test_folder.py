@@ -33,7 +33,7 @@ def levels(path, *splits):
 def test_every_format_at_any_depth_in_the_order_of_paths(tmp_path, capsys):
     names = ["a.PNG", "b/c/deep.jpg", "b/d.jpeg", "b/e.bmp", "c.gif", "d e.webp", "é.png"]
     names += [f"z/{number}.png" for number in range(13)]  # by text: 0, 1, 10, 11, 12, 2, ...
-    shades = dict(zip(sorted(names), np.arange(20) * 12))
+    shades = dict(zip(sorted(names), np.arange(20) * 12, strict=True))
     for name in names:
         save(tmp_path / name, plain([shades[name], 99, 240 - shades[name]]))
     for name in ("b/notes.txt", "b/c/raw.tiff", "noending"):
@@ -198,8 +198,8 @@ def test_broken_and_huge_files_are_left_out_and_counted_in_one_line(tmp_path, ca
         path.unlink()
     load(tmp_path), load(tmp_path, "test")
     assert capsys.readouterr().err.endswith(
-        "the first being {} (it has 100.0 megapixels, and the most for a picture of its kind is "
-        "50)\n".format(broken[3]))
+        f"the first being {broken[3]} (it has 100.0 megapixels, and the most for a picture of its "
+        "kind is 50)\n")
 
 
 def test_folders_that_cannot_be_used(tmp_path):

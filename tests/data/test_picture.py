@@ -102,7 +102,7 @@ def chunk(kind, content):
 TURNED = Image.Exif()
 TURNED[0x0112] = 6  # the camera was turned: the first row is the right side
 EXIF = TURNED.tobytes()
-RAW = ("\nexif\n%8d\n" % len(EXIF) + EXIF.hex()).encode()
+RAW = (f"\nexif\n{len(EXIF):8d}\n" + EXIF.hex()).encode()
 XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 PACKED = zlib.compress(bytes(3 << 20))
 ODD = {  # chunks of healthy pictures, and of pictures with nothing worse than odd metadata
@@ -122,7 +122,7 @@ ODD = {  # chunks of healthy pictures, and of pictures with nothing worse than o
 }
 
 
-def png(*before, after=b"", pixels=thirds(24, 24)):
+def png(*before, after=b"", pixels=thirds(24, 24)):  # noqa: B008, never changed
     """A PNG with chunks before its pixels and others after them."""
     whole = io.BytesIO()
     Image.fromarray(pixels).save(whole, "PNG")

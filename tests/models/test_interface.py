@@ -83,7 +83,7 @@ def test_read_attention():
     x, x_hat, h_dec_prev = random(N, H, W, C), random(N, H, W, C) + 1, random(N, D)
     r = model.read_attention(x, x_hat, h_dec_prev)
     assert shapes(r) == [(N, 2 * 2 * 2 * C)]
-    for half, image in zip(np.split(r, 2, axis=1), (x, x_hat)):  # x first, then x_hat
+    for half, image in zip(np.split(r, 2, axis=1), (x, x_hat), strict=True):  # x first, then x_hat
         alone = model.read_attention(image, image, h_dec_prev)
         assert relative_error(half, np.split(alone, 2, axis=1)[0]) < EXACT
 

@@ -50,7 +50,7 @@ def test_a_method_that_is_overridden_changes_every_number(method, mode):
     images, noise = example(CONFIG)
     model = DRAW(CONFIG, dtype="float64")
     other = type("Other", (DRAW,), {method: changed})(CONFIG, dtype="float64")
-    for k, weights in enumerate(zip(model.weights, other.weights)):
+    for k, weights in enumerate(zip(model.weights, other.weights, strict=True)):
         value = np.random.default_rng(k).normal(size=weights[0].shape) / 2
         for weight in weights:
             weight.assign(value)
@@ -70,5 +70,5 @@ def test_fit_trains_by_what_is_overridden():
     model.compile("sgd", run_eagerly=True)
     window = model.read_window.get_weights()
     model.fit(example(CONFIG)[0], epochs=1, verbose=0)
-    for before, after in zip(window, model.read_window.get_weights()):
+    for before, after in zip(window, model.read_window.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)  # nothing is read, so nothing is learned

@@ -63,7 +63,8 @@ def test_the_whole_unroll_is_a_plain_loop():
         hidden = np.tanh(hidden @ weight + x * random(N, D, seed=4).numpy())
         total = total + np.sum(hidden * x, axis=1)
         outputs.append((hidden, total * x[:, 0]))
-    want = dict(zip(("hidden", "more"), (np.stack(part) for part in zip(*outputs))))
+    want = {name: np.stack(part) for name, part in zip(
+        ("hidden", "more"), zip(*outputs, strict=True), strict=True)}
     want.update({"end hidden": hidden, "end total": total})
     assert_close({name: eager_results()[name] for name in want}, want, EXACT)
 

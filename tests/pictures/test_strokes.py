@@ -234,7 +234,8 @@ def test_edges_of_boxes_are_where_the_filters_lie(equations):
         layer.bias.assign([x, x, np.log(0.8), -np.log(4) if equations == "paper" else np.log(4), 0])
     images = np.random.default_rng(0).random((2, 60, 70, 1)).astype(np.float32)
     trace = model.trace(images)
-    for (box, _), window in zip(strokes.boxes(model, trace), (trace.read, trace.write)):
+    for (box, _), window in zip(
+            strokes.boxes(model, trace), (trace.read, trace.write), strict=True):
         for bank, length, (low, high) in ((window.Fx, 70, (box.left, box.right)),
                                           (window.Fy, 60, (box.top, box.bottom))):
             means = np.sum(bank * np.arange(length), axis=-1)  # [T, N, n], in pixels

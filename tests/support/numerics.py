@@ -84,7 +84,7 @@ def exact_model(config, seed, unroll=0):
 def named_gradients(model, gradients):
     """The gradients of `bound_and_gradients` under the names of `named_weights`."""
     gradient_of = {id(variable): gradient
-                   for variable, gradient in zip(model.trainable_variables, gradients)}
+                   for variable, gradient in zip(model.trainable_variables, gradients, strict=True)}
     return {name: gradient_of[id(variable)].numpy()
             for name, variable in named_weights(model).items()}
 

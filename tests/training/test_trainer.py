@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import random
 import re
 
@@ -96,24 +97,27 @@ def test_the_average_follows_the_weights_with_its_decay(step, decay):
     batches = iter(data.train_dataset(IMAGES[0], batch_size=4, seed=0))
     trainer.train(batches, tf.constant(1))
     for start, now, average in zip(before, trainer.model.get_weights(),
-                                   trainer.evaluated.get_weights()):
+                                   trainer.evaluated.get_weights(), strict=True):
         np.testing.assert_allclose(average, decay * start + (1 - decay) * now, rtol=1e-9)
         assert np.abs(now - start).max() > 0
 
 
 def test_a_trainer_has_weights_of_its_seed_and_leaves_other_random_numbers_alone():
     def draws():
-        return random.random(), np.random.random(), float(tf.random.uniform([]))
+        return random.random(), np.random.random(), float(  # noqa: NPY002, the old one is what Keras seeds
+            tf.random.uniform([]))
 
     def seed():
-        random.seed(1), np.random.seed(1), tf.random.set_seed(1)
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002, as above
+        tf.random.set_seed(1)
 
     seed()
     weights = [Trainer(SIMPLE, TRAIN).model.get_weights()]
     after = draws()
     weights.append(Trainer(SIMPLE, TRAIN).model.get_weights())
     other = Trainer(SIMPLE, dataclasses.replace(TRAIN, seed=1)).model.get_weights()
-    for first, second, third in zip(*weights, other):
+    for first, second, third in zip(*weights, other, strict=True):
         np.testing.assert_array_equal(first, second)
         assert not first.any() or np.any(first != third)  # biases are zero
     seed()
@@ -144,7 +148,7 @@ def test_a_call_of_eight_steps_is_one_program_and_a_few_operations_for_what_it_n
         trainer = Trainer(model, dataclasses.replace(TRAIN, jit_compile=True, steps_per_call=8))
         iterator = iter(batches)
         trainer.train(iterator, 8)  # compiles
-        counts = operations(lambda: trainer.train(iterator, 8), tmp_path / type(model).__name__)
+        counts = operations(functools.partial(trainer.train, iterator, 8), tmp_path / type(model).__name__)
         (program,) = [name for name in counts if name.startswith("__inference__steps")]
         assert counts.pop(program) == 1
         seen.append(counts)
