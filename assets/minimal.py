@@ -90,8 +90,7 @@ class Draw(keras.Model):
 
 if __name__ == "__main__":
     (train, _), (test, _) = keras.datasets.mnist.load_data()  # bytes, downloaded once
-    # each pixel becomes 0 or 1, so that the loss is a bound on -log p(image)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)  # pixels become 0 or 1, so that the loss bounds -log p(image)
     train, test = (np.float32(rng.random(x.shape) < x / 255) for x in (train, test))
     model = Draw()
     model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5, clipnorm=5))

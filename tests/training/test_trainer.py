@@ -148,7 +148,8 @@ def test_a_call_of_eight_steps_is_one_program_and_a_few_operations_for_what_it_n
         trainer = Trainer(model, dataclasses.replace(TRAIN, jit_compile=True, steps_per_call=8))
         iterator = iter(batches)
         trainer.train(iterator, 8)  # compiles
-        counts = operations(functools.partial(trainer.train, iterator, 8), tmp_path / type(model).__name__)
+        counts = operations(functools.partial(trainer.train, iterator, 8),
+                            tmp_path / type(model).__name__)
         (program,) = [name for name in counts if name.startswith("__inference__steps")]
         assert counts.pop(program) == 1
         seen.append(counts)
