@@ -148,7 +148,7 @@ def test_there_are_two_commands_for_a_newcomer():
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 250 and len(README.split()) <= 2600
     for name, text in TEXTS.items():
-        for _language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+        for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
             if language == "bash":
                 assert max(map(len, block.splitlines())) <= 100, (name, block)
 
