@@ -41,5 +41,10 @@ def main(_):
               "what it generates from the prior is garbage.")
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

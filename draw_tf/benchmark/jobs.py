@@ -3,8 +3,9 @@
 import dataclasses
 
 from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError
-from draw_tf.models.recurrence import auto_unroll, device_kind
+from draw_tf.models.recurrence import auto_unroll
 
 MODES = ("eager", "graph", "xla")
 TASKS = ("train", "generate")

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import multiprocessing
-import os
 import platform
 import statistics
 import sys
@@ -21,9 +20,9 @@ import tensorflow as tf
 from draw_tf import commands, data
 from draw_tf.benchmark.flops import matmul_flops
 from draw_tf.benchmark.jobs import Job
+from draw_tf.devices import cpu_cores, device_kind, gpu_names
 from draw_tf.errors import DRAWError
 from draw_tf.models.draw import DRAW
-from draw_tf.models.recurrence import device_kind
 from draw_tf.training.trainer import Trainer
 
 try:
@@ -46,9 +45,9 @@ class Times(NamedTuple):
 
 
 def _device_name():
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    names = gpu_names()
+    if names:
+        return names[0]
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
@@ -58,8 +57,7 @@ def _device_name():
 
 def machine() -> dict:
     """The machine: its device in words, the CPU cores this process may use, and versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"kind": device_kind(), "device": _device_name(), "cpu_cores": cores,
+    return {"kind": device_kind(), "device": _device_name(), "cpu_cores": cpu_cores(),
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}}
 

@@ -13,9 +13,18 @@ LUMA = np.array([0.299, 0.587, 0.114])  # how light red, green and blue look
 
 def read(name: str, split: str, *_) -> np.ndarray:
     """The digits of a split, uint8 [M, 28, 28, 1]: 4,500 of "train", 500 of "test"."""
+    return _array(split)
+
+
+def labels(split: str) -> np.ndarray:
+    """Which digit each image of a split is, uint8 [M] from 0 to 9."""
+    return _array(f"{split}_labels")
+
+
+def _array(name):
     path = importlib.resources.files("draw_tf.data").joinpath("digits.npz")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays[split]
+        return arrays[name]
 
 
 def read_colour(name: str, split: str, *_) -> np.ndarray:

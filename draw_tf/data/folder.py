@@ -15,7 +15,7 @@ import numpy as np
 from draw_tf.data.picture import ENDINGS, MODES, UnreadableError, fitted, opened, quiet
 from draw_tf.data.reading import collect
 from draw_tf.errors import ConfigError, why
-from draw_tf.files import MADE_HERE
+from draw_tf.files import MADE_HERE, local_path
 
 # What systems and tools put among pictures, in small letters; hidden names begin with a dot.
 NOT_PICTURES = {
@@ -70,9 +70,9 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
 def _found(name):
     """The files that may be pictures, sorted by path, and the folders that cannot be entered."""
     text = name.partition(":")[2]
-    root = os.path.expanduser(text)
+    root = str(local_path(text, "dataset folder:"))
     try:
-        os.scandir(root).close()
+        os.scandir(text and root).close()
     except (OSError, ValueError) as error:  # ValueError of a name that none can have
         reason = f"cannot be read ({why(error)})" if os.path.isdir(root) else "is not one"
         raise ConfigError(f"dataset {name} needs a folder, and {text!r} {reason}") from error

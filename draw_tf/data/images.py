@@ -14,6 +14,7 @@ import tensorflow as tf
 from draw_tf import noise
 from draw_tf.data import digits, folder, tfds
 from draw_tf.errors import ConfigError
+from draw_tf.files import local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class _DataSet:
     binary: bool = False  # pixels are 0 or 1, a draw of grey images, and not levels 0..255
     part_of: tuple[str, ...] = ()  # data sets whose training images include this one's
     compose: Callable | None = None  # (pixels, key, numbers) to images, as `Images.make`
+    labels: Callable | None = None  # (entry of splits) to what each image shows, [M]
 
 
 _TWO = {"train": "train", "test": "test"}
@@ -31,8 +33,9 @@ _HOLD_OUT_LAST = {"train": "train[:50000]", "validation": "train[50000:]", "test
 _HOLD_OUT_TENTH = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}
 _REGISTRY = {
     # from MNIST's training images; MNIST's test split has none of them
-    "digits": _DataSet(_TWO, digits.read, part_of=("mnist", "binarized_mnist")),
-    "colour_digits": _DataSet(_TWO, digits.read_colour),
+    "digits": _DataSet(_TWO, digits.read, part_of=("mnist", "binarized_mnist"),
+                       labels=digits.labels),
+    "colour_digits": _DataSet(_TWO, digits.read_colour, labels=digits.labels),
     "two_digits": _DataSet(_TWO, digits.read, compose=digits.two),
     "mnist": _DataSet(_HOLD_OUT_LAST),
     "fashion_mnist": _DataSet(_HOLD_OUT_LAST),
@@ -56,6 +59,7 @@ class Images:
       make: for images made without end, a function of (key, numbers) that returns the images of
         these numbers, int64 [K], with the shape and scale of `pixels`. Training calls it with the
         seed as the key; `pixels` is a fixed sample for everything else.
+      labels: what each image shows, whole numbers [M], or None where that is not known.
     """
 
     pixels: np.ndarray
@@ -63,6 +67,7 @@ class Images:
     name: str = "arrays"
     split: str = "train"
     make: Callable | None = None
+    labels: np.ndarray | None = None
 
     def __post_init__(self):
         if self.pixels.ndim != 4 or not self.pixels.size:
@@ -137,7 +142,16 @@ def load(name: str, split: str, data_dir: str | None = None,
     if make:
         key = zlib.crc32(f"{name}/{split}".encode())
         pixels = make(key, tf.range(len(pixels), dtype=tf.int64)).numpy()  # [M, H, W, C]
-    return Images(pixels, 1 if entry.binary else 255, name, split, make)
+    labels = entry.labels and entry.labels(entry.splits[split])  # [M]
+    return Images(pixels, 1 if entry.binary else 255, name, split, make, labels)
+
+
+def is_here(name: str, data_dir: str | None = None) -> bool:
+    """Whether `load` finds the images of a data set on this machine and downloads nothing."""
+    read = _entry(name).read
+    if getattr(read, "func", read) is tfds.read_split:
+        return tfds.is_prepared(name, data_dir)
+    return read is not folder.read or local_path(name.partition(":")[2], "dataset").is_dir()
 
 
 def evaluation_split(name: str) -> str:

@@ -7,13 +7,14 @@ Letters in shapes: N images, H height, W width, C channels, D hidden size, Z lat
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from draw_tf.config import VAEConfig
 from draw_tf.models import losses
 from draw_tf.models.base import ImageModel
 from draw_tf.models.layers import dense, flat
-from draw_tf.models.steps import Generation, Trace
+from draw_tf.models.steps import Generation
 
 
 @keras.saving.register_keras_serializable(package="draw_tf")
@@ -27,7 +28,7 @@ class VAE(ImageModel):
     Config = VAEConfig
 
     def __init__(self, config: VAEConfig = VAEConfig(), unroll: int = 0, **kwargs):
-        super().__init__(config, unroll, **kwargs)
+        super().__init__(config, 1, unroll, **kwargs)
         layers = {name: dense(*sizes, name, self.dtype_policy, "glorot_uniform")
                   for name, sizes in self.layer_sizes(config).items()}
         self.enc1, self.enc2 = layers["enc1"], layers["enc2"]
@@ -62,16 +63,22 @@ class VAE(ImageModel):
     def infer_steps(self, num, images, noise, keep):
         """As `DRAW.infer_steps`, in one step."""
         mu, logsigma = self.encode(images)  # [N, Z] each
+        sigma = tf.exp(logsigma)  # [N, Z]
         with tf.name_scope("sample"):
-            z = mu + tf.exp(logsigma) * noise[0]  # [N, Z]
+            z = mu + sigma * noise[0]  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
         logits = self.decode(z)  # [N, H, W, C]
-        fields = (x[tf.newaxis] for x in (logits, mu, logsigma, z, kl_nats))  # [1, N, ...] each
-        return logits, keep(Trace(*fields))
+        parts = dict(canvases=logits, z=z, mu=mu, logsigma=logsigma, sigma=sigma, kl_nats=kl_nats)
+        # [N, H, W, C], and [1, N, ...] each
+        return logits, {name: parts[name][tf.newaxis] for name in keep if name in parts}
 
-    def draw_steps(self, num, noise):
+    def draw_steps(self, num, noise) -> Generation:
         """As `DRAW.draw_steps`, in one step."""
-        return Generation(self.decode(noise[0])[tf.newaxis])  # [1, N, H, W, C]
+        return Generation(self.decode(noise[0])[tf.newaxis], noise)  # [1, N, H, W, C], [1, N, Z]
+
+    def start_from(self, log_odds) -> None:
+        """Sets the last bias so that `log_odds` [H, W, C] are drawn."""
+        self.pixels_layer.bias.assign(np.ravel(log_odds))
 
     def one_step(self, images, noise):
         """`call` with noise [N, Z], for TensorBoard's graph."""

@@ -1,87 +1,86 @@
-"""A model's strokes as one page for the browser, to play, to stop and to look into.
+"""A page for the browser on which the model itself runs: draw a digit, and it is redrawn.
 
-Letters in shapes: T glimpses, N images, H height, W width, C channels, n side of an attention
-grid. The page is `explorer.html` with `explorer.js` and the numbers put in; it loads nothing.
+The page is `explorer/page.html` with the scripts beside it, the weights and the numbers of a run
+put in; it loads nothing. Letters in shapes: T steps, N images, H height, W width, C channels,
+Z latent size.
 """
 
 import base64
+import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from draw_tf.config import DRAWConfig
-from draw_tf.models import attention
+from draw_tf import data
+from draw_tf.checkpoints import named_weights
+from draw_tf.config import TrainConfig
+from draw_tf.models.draw import DRAW
 from draw_tf.models.steps import Generation, Trace
-from draw_tf.pictures import strokes, tiles
+
+# Data sets of one digit per image, fitted to 20 x 20 pixels and centred by its mass.
+DIGITS = ("digits", "colour_digits", "mnist", "binarized_mnist")
+SCRIPTS = ("pictures.js", "pad.js", "pen.js", "page.js")
 
 
-def page(config: DRAWConfig, steps: Trace | Generation, inputs: np.ndarray | None = None,
-         caption: str = "", boxes: bool = True, known: np.ndarray | None = None) -> str:
-    """Builds a page (HTML) that plays strokes and shows for each step what was read and written.
+def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = None,
+         caption: str = "", boxes: bool = True, known: np.ndarray | None = None,
+         labels: Sequence[int | None] | None = None, train: TrainConfig | None = None) -> str:
+    """Builds a page (HTML) that holds a model, and the images and the noise of a run of it.
 
-    Images travel with 256 levels, windows with six digits, other numbers with four. What only
-    inference has (what was read, the KL) is left out where `steps` is a Generation. Raises
-    ValueError for a Trace without its inputs, or where C is neither 1 nor 3.
+    The page computes the run anew, from weights rounded to 16 bits. A visitor can also draw an
+    image, and ask for new images. Raises ValueError for a model that is not a DRAW, for a Trace
+    without its images, or where C is neither 1 nor 3.
 
     Args:
-      inputs: the images that a Trace redraws, [N, H, W, C] in [0, 1]; None for a Generation.
-      caption: a line of text below the title.
+      images: the images that a Trace redraws, [N, H, W, C] in [0, 1]; None for a Generation.
+      caption: a line of text at the end of the page, such as the command that made it.
       boxes: whether attention windows are shown when the page opens.
       known: for `complete`, 1 where a pixel was known and 0 elsewhere, broadcast to [H, W, C].
+      labels: which digit each image is, or None, for N images.
+      train: how the model was trained. What is drawn on the page is brought to the manner of its
+        images. Without it, the shape and the values of images decide.
     """
-    is_trace = hasattr(steps, "kl_nats")
-    if is_trace and np.shape(inputs) != np.shape(steps.canvases)[1:]:
-        raise ValueError(f"inputs must be the images redrawn, {np.shape(steps.canvases)[1:]}, "
-                         f"got {np.shape(inputs)}")
-    read = getattr(steps, "read", None)
-    canvases = np.concatenate([_first_canvas(steps)[np.newaxis], steps.canvases])  # [T+1,N,H,W,C]
+    if not isinstance(model, DRAW):
+        raise ValueError(f"model must be a DRAW, got {type(model).__name__}")
+    config = model.config
+    if config.image_shape[2] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, got {config.image_shape[2]}")
+    is_trace = isinstance(steps, Trace)
+    if is_trace and np.shape(images) != np.shape(steps.canvases)[1:]:
+        raise ValueError(f"images must be those redrawn, {np.shape(steps.canvases)[1:]}, "
+                         f"got {np.shape(images)}")
+    noise = np.asarray(steps.z, np.float64)  # [T, N, Z]
+    if is_trace:
+        mu, logsigma = (np.asarray(x, np.float64) for x in (steps.mu, steps.logsigma))
+        noise = (noise - mu) / np.exp(logsigma)  # [T, N, Z]
+    weights = {name: variable.numpy() for name, variable in named_weights(model).items()}
+    limit = np.finfo(np.float16).max
+    numbers = np.concatenate([np.ravel(weight) for weight in weights.values()])  # [all weights]
+    binary = is_trace and bool(np.isin(images, (0, 1)).all())
+    if train is not None:
+        binary = data.binarize_for(train.dataset, train.binarize, "digits") != "none"
     content = {
-        "caption": caption, "boxes": boxes, "shape": config.image_shape,
-        "steps": len(canvases) - 1, "images": canvases.shape[1],
-        "canvases": _levels(strokes.probabilities(canvases).swapaxes(0, 1)),  # [N, T+1, H, W, C]
-        "inputs": _levels(inputs) if is_trace else None,
-        "known": None if known is None else _levels(
-            np.broadcast_to(known, config.image_shape).astype(np.float32)),
-        "kl": _numbers(steps.kl_nats) if is_trace else None,  # [N, T]
-        "read": _window(read, config.read_size, config.equations),
-        "write": _window(steps.write, config.write_size, config.equations),
-        "r": _numbers(steps.r) if read else None,  # [N, T, 2 n n C]
-        "w": _numbers(steps.w) if steps.write else None,  # [N, T, n n C]
+        "config": dataclasses.asdict(config), "caption": caption, "boxes": boxes,
+        "shapes": [(name, weight.shape) for name, weight in weights.items()],
+        "weights": _base64(numbers.clip(-limit, limit), np.float16),
+        "count": noise.shape[1], "noise": _base64(noise.swapaxes(0, 1)),  # [N, T, Z]
+        "images": _base64(images) if is_trace else None,  # [N, H, W, C]
+        "known": None if known is None else _base64(np.broadcast_to(known, config.image_shape)),
+        "labels": None if labels is None else [None if x is None else int(x) for x in labels],
+        "digits": (train.dataset in DIGITS if train else config.image_shape[2] == 1)
+        and config.image_shape[:2] == (28, 28), "binary": binary,
     }
+    folder = pathlib.Path(__file__).with_name("explorer")
+    html, model_js, *scripts = ((folder / name).read_text(encoding="utf-8")
+                                for name in ("page.html", "model.js", *SCRIPTS))
     text = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    html, script = (pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
-                    for name in ("explorer.html", "explorer.js"))
-    return html.replace(">SCRIPT<", f">\n{script}<").replace(">DATA<", f">{text}<")
+    return html.replace(">MODEL<", f">\n{model_js}<").replace(
+        ">SCRIPT<", f">\n{''.join(scripts)}<").replace(">DATA<", f">{text}<")
 
 
-def _first_canvas(steps):
-    """The canvas before the first step, in logits [N, H, W, C]: the first one less its stroke."""
-    w, window = steps.w[0], steps.write  # [N, n, n, C]
-    stroke = attention.write(w, window.Fx[0], window.Fy[0], window.gamma[0]) if window else w
-    return np.asarray(steps.canvases[0]) - np.asarray(stroke)
-
-
-def _window(window, size, equations):
-    """A window's numbers, [N, T] each, and where its grid points lie in units of delta, [n]."""
-    if window is None:
-        return None
-    *_, sigma = attention.window_box(window, size, equations)  # [T, N]
-    names = ("gx", "gy", "delta", "sigma2", "gamma")
-    return {**{name: _numbers(getattr(window, name)[..., 0], digits=6) for name in names},
-            "sigma": _numbers(sigma, digits=6),
-            "offsets": attention.grid_offsets(size, equations).numpy().tolist()}
-
-
-def _levels(probabilities):
-    """Images [..., C] in [0, 1] as bytes in base64."""
-    levels = tiles.to_uint8(probabilities)[..., :probabilities.shape[-1]]  # [..., C]
-    return base64.b64encode(levels.tobytes()).decode("ascii")
-
-
-def _numbers(array, digits=4):
-    """Lists of rounded numbers, [N, T] or [N, T, numbers], from an array [T, N, ...]."""
-    array = np.asarray(array, np.float64).swapaxes(0, 1)  # [N, T, ...]
-    array = array.reshape(*array.shape[:2], -1) if array.ndim > 2 else array
-    array = np.nan_to_num(array, posinf=1e30, neginf=-1e30)  # JSON has none of the three
-    return np.vectorize(lambda number: float(f"{number:.{digits}g}"))(array).tolist()
+def _base64(array, dtype=np.float32):
+    """The numbers of an array as little-endian bytes in base64; what is not finite becomes 0."""
+    array = np.nan_to_num(np.asarray(array, np.float64), posinf=0, neginf=0)
+    return base64.b64encode(array.astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode()

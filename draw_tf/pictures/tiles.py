@@ -1,19 +1,19 @@
 """Arrays in, pictures out: grids, columns side by side, attention boxes.
 
-Nothing here depends on a model. Images come in as probabilities in [0, 1], float [..., H, W, C]
+Images come in as probabilities in [0, 1], float [..., H, W, C]
 with C = 1 (grey) or 3 (RGB). A picture is uint8 [h, w, 3], where h and w count screen pixels: an
 image enlarged `scale` times has h = scale * H and w = scale * W.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from draw_tf.files import MADE_HERE
+from draw_tf.models.attention import Box
 
 RED = (255, 0, 0)  # write windows
 GREEN = (0, 255, 0)  # read windows
@@ -23,20 +23,6 @@ GAP_LEVEL = 255  # white, which shows where the black ground of a digit ends
 TILE_SIDE = 112  # screen pixels, enough to see a tile well
 GRID_SIDE = 800  # about the largest side of an animation, in screen pixels
 STILL_SIDE = 1600  # about the largest side of a still picture
-
-
-class Box(NamedTuple):
-    """Where windows lie on their images, in image pixels; the fields are float arrays of one shape.
-
-    The centre of pixel a is at a: an image W pixels wide spans -0.5 to W - 0.5. `sigma` is the
-    standard deviation of the window's filters; it sets how thick the line is.
-    """
-
-    top: np.ndarray
-    left: np.ndarray
-    bottom: np.ndarray
-    right: np.ndarray
-    sigma: np.ndarray
 
 
 def to_uint8(probabilities: np.ndarray) -> np.ndarray:
@@ -63,6 +49,11 @@ def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE)
     """The scale for tiles of about `TILE_SIDE`, less if `across` of them would exceed `limit`."""
     side = max(height, width)
     return max(1, min(round(TILE_SIDE / side), limit // (across * side)))
+
+
+def across(count: int, side: int) -> int:
+    """The side of `count` tiles in a row, each `side` long, with the gaps between them."""
+    return count * (side + GAP) - GAP
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:

@@ -182,7 +182,7 @@ def test_folder_prefix_or_index_and_arguments_for_what_shapes_do_not_show(path, 
         listing_config(image_shape=(8, 9, 1), glimpses=6))
 
 
-@pytest.mark.parametrize("name", ["config.json", "weights.npz", "checkpoints"])
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "checkpoints"])
 def test_a_workdir_in_use_is_left_alone(name, saved, tmp_path):
     workdir = tmp_path / "run"
     workdir.mkdir()

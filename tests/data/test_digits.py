@@ -10,6 +10,20 @@ from draw_tf import data
 from draw_tf.data import batches, digits
 from tests.support.data_sets import steps
 
+
+@pytest.mark.parametrize("split, each", [("train", 450), ("test", 50)])
+def test_labels_say_which_digit_an_image_is(split, each):
+    images = data.load("digits", split)
+    assert [*np.bincount(images.labels)] == [each] * 10
+    # a one has least ink, and a zero has none in its middle
+    ink = [images.pixels[images.labels == digit].mean() for digit in range(10)]
+    middle = images.pixels[images.labels == 0, 13:15, 13:15].mean()
+    assert np.argmin(ink) == 1 and middle < 20
+    for same in (images.binarized(), data.load("colour_digits", split)):
+        np.testing.assert_array_equal(same.labels, images.labels)
+    assert data.load("two_digits", split).labels is None
+
+
 # ---------------------------------------------------------------- colour
 
 

@@ -100,6 +100,19 @@ def test_the_backward_pass_of_pieces_does_not_make_their_products_again():
     assert products == [3, 6]
 
 
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (0, 1)])
+def test_a_step_that_makes_other_products_on_the_way_back_is_refused(before, after):
+    def step(state, x, _):
+        traced.append(1)  # per piece of one step: for its shapes, forward, and on the way back
+        count = before if len(traced) < 3 else after
+        return sum([product(state, x) for _ in range(count)], state), state
+
+    traced = []
+    state, inputs = random(D, D), random(T, D, D)
+    with pytest.raises(RuntimeError, match="must make the same products each time"):
+        tf.function(lambda: tf.gradients(scan(step, state, inputs, (), 1)[0], inputs))()
+
+
 @pytest.mark.parametrize("glimpses, gpus, steps", [
     (16, [], 16), (17, [], 2), (16, ["GPU"], 16), (64, ["GPU"], 8)])
 def test_few_steps_are_unrolled_whole_and_many_in_pieces(glimpses, gpus, steps, monkeypatch):

@@ -115,10 +115,26 @@ class Browser:
 
     def press(self, key, text=""):
         """Presses and releases a key, such as "ArrowRight"."""
-        code = {"ArrowLeft": 37, "ArrowRight": 39, "End": 35, "Home": 36, " ": 32, "Tab": 9}[key]
+        code = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "End": 35,
+                "Home": 36, " ": 32, "Tab": 9, "Delete": 46, "z": 90, "e": 69}[key]
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown"
                       else "", code="Space" if key == " " else key, windowsVirtualKeyCode=code)
+
+    def drag(self, *points, touch=False):
+        """Presses the mouse, or a finger, at the first point of the page and lifts it at the last.
+
+        Points are [x, y] in pixels of the screen.
+        """
+        for k, (x, y) in enumerate([*points, points[-1]]):
+            kind = "start" if k == 0 else "end" if k == len(points) else "move"
+            if touch:
+                self.send("Input.dispatchTouchEvent", type=f"touch{kind.title()}",
+                          touchPoints=[] if kind == "end" else [{"x": x, "y": y}])
+            else:
+                name = {"start": "Pressed", "move": "Moved", "end": "Released"}[kind]
+                self.send("Input.dispatchMouseEvent", type=f"mouse{name}", x=x, y=y, buttons=1,
+                          button="left", clickCount=1)
 
     def look(self, width, height=900, scheme="light"):
         """Sets the size of the page in pixels, and whether its user prefers light or dark."""

@@ -105,7 +105,7 @@ class Config(Files):
         for name in ("weights", "run"):
             checkpoints.write_settings(self.folder / name, MODEL, TRAIN)
             yield self.folder / name / "config.json"
-        checkpoints.save_weights(make_model(MODEL), self.folder / "weights" / "weights.npz")
+        checkpoints.save_weights(make_model(MODEL), self.folder / "weights" / "weights.safetensors")
         saves.save(Trainer(MODEL, TRAIN).checkpoint(), self.folder / "run", 1)
 
     def read(self, path):
@@ -115,11 +115,11 @@ class Config(Files):
 class Weights(Files):
     """Weights alone."""
 
-    damage = staticmethod(damage.archive)
+    damage = staticmethod(damage.tensors)
 
     def make(self):
         checkpoints.write_settings(self.folder, MODEL, TRAIN)
-        path = self.folder / "weights.npz"
+        path = self.folder / "weights.safetensors"
         checkpoints.save_weights(make_model(MODEL), path, np.float16, step=7)
         yield path
 

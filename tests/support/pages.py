@@ -4,24 +4,36 @@ import numpy as np
 
 from draw_tf import DRAW, DRAWConfig
 
-WINDOW = ("gx", "gy", "delta", "sigma2", "gamma")
+WINDOW = ("gx", "gy", "delta", "sigma2", "gamma", "Fx", "Fy")
 SMALL = dict(glimpses=3, hidden_size=8, latent_size=2)
 MODELS = {
     "paper": DRAWConfig((28, 28, 1), read_size=2, write_size=5, equations="paper", **SMALL),
     "colour": DRAWConfig((9, 14, 3), read_size=3, write_size=4, **SMALL),
     "no attention": DRAWConfig((8, 9, 1), read_attention=False, write_attention=False, **SMALL),
-    "prior": DRAWConfig((8, 9, 1), read_size=3, write_size=3, **SMALL)}
+    "only reads": DRAWConfig((9, 8, 3), read_size=1, write_attention=False, equations="paper",
+                             likelihood="gaussian", **SMALL),
+    "only writes": DRAWConfig((8, 9, 1), read_attention=False, write_size=1, shared_noise=True,
+                              **SMALL)}
+
+
+def make(name):
+    """A model in float64 whose weights, all of them different, fit into 16 bits."""
+    rng = np.random.default_rng(0)
+    model = DRAW(MODELS[name], dtype="float64")
+    for weight in model.trainable_variables:
+        weight.assign(np.float16(0.4 * rng.standard_normal(weight.shape)))
+    return model
+
+
+def inputs(config, count=2):
+    """Images [N, H, W, C] and noise [T, N, Z] that fit into 32 bits."""
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((config.glimpses, count, config.latent_size))
+    return rng.random((count, *config.image_shape)).astype(np.float32), noise.astype(np.float32)
 
 
 def draw(name, count=2):
-    """A model's strokes with weights that make every number another, and the images redrawn."""
-    rng = np.random.default_rng(0)
-    config = MODELS[name]
-    model = DRAW(config)
-    for weight in model.trainable_variables:
-        weight.assign(0.4 * rng.standard_normal(weight.shape))
-    if name == "prior":
-        return config, model.generate(count, seed=0), None
-    images = rng.random((count, *config.image_shape)).astype(np.float32)
-    noise = rng.standard_normal((config.glimpses, count, config.latent_size))
-    return config, model.trace(images, noise), images
+    """What `page` takes of a model: the model, a trace, and the images redrawn."""
+    model = make(name)
+    images, noise = inputs(model.config, count)
+    return model, model.trace(images, noise), images
