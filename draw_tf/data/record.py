@@ -12,7 +12,7 @@ from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import remove_partial, write_whole
 
-DATA = "data.npz"  # uint64 [M] of the images trained on, [K] of those held out
+DATA = ".data.npz"  # uint64 [M] of the images trained on, [K] of those held out
 
 
 def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Images,
