@@ -78,7 +78,7 @@ def _found(name):
         reason = f"cannot be read ({why(error)})" if os.path.isdir(root) else "is not one"
         raise ConfigError(f"dataset {name} needs a folder, and {text!r} {reason}") from error
     files, closed, seen = [], set(), set()
-    waiting, links = [root], []
+    waiting, links = [root], list[str]()
     while waiting or links:  # links last: what is below the folder is found where it lies
         path = waiting.pop() if waiting else links.pop(0)
         picture = path.lower().endswith(ENDINGS)

@@ -135,7 +135,8 @@ def _image(file):
 
 def _png_part(file, kept):
     """A PNG without metadata, except those in `kept` that say how to turn it."""
-    head, pixels, size = [_PNG], [], 0
+    head, size = [_PNG], 0
+    pixels: list[bytes] = []
     while len(start := file.read(8)) == 8 and size < 8 * MAX_PIXELS:
         length, kind = struct.unpack(">I4s", start)
         text = kind in (b"tEXt", b"zTXt", b"iTXt") and length <= 2**20

@@ -12,7 +12,7 @@ from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import remove_partial, write_whole
 
-DATA = "data.npz"  # uint64 [M] of the images trained on, [K] of those held out
+DATA = ".data.npz"  # uint64 [M] of the images trained on, [K] of those held out
 
 
 def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Images,
@@ -46,8 +46,9 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
         known = np.intersect1d(hashes[1], np.setdiff1d(before[0], before[1]))
         if len(known):
             raise ConfigError(
-                f"images of {held_out} that the run in --workdir={workdir} was trained on: "
-                f"{len(known)}; bring back the data as they were, or give another --workdir")
+                f"the run in --workdir={workdir} was trained on {len(known)} of the images of "
+                f"{held_out}, which must be new to it: bring the data back as they were, or give "
+                "another --workdir")
         for images, new, old in zip((train, held_out), hashes, before, strict=True):
             come, gone = len(np.setdiff1d(new, old)), len(np.setdiff1d(old, new))
             if come or gone:

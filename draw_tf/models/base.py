@@ -4,6 +4,7 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 """
 
 import dataclasses
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import tensorflow as tf
@@ -13,6 +14,9 @@ from draw_tf.models import losses
 from draw_tf.models.recurrence import auto_unroll
 from draw_tf.models.start import log_odds
 from draw_tf.models.steps import DRAWOutput, Generation, Trace
+
+Count: TypeAlias = int | tf.Tensor  # how many images
+Steps = TypeVar("Steps", Trace, Generation)
 
 # what a step of a pass holds; the rest of a Trace is computed from it
 STEP = ("canvases", "z", "mu", "logsigma", "sigma", "kl_nats", "r", "h_enc", "c_enc", "h_dec",
@@ -47,7 +51,7 @@ class ImageModel(keras.Model):
             "bound_nats", "recon_nats", "kl_nats")]
 
     @staticmethod
-    def first_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    def first_shapes(config: Any) -> dict[str, tuple[int, ...]]:
         """The shape of each part of the first state that is learned, by name."""
         return {}
 
@@ -136,7 +140,7 @@ class ImageModel(keras.Model):
         noise = self.draw_noise(num, seed) if noise is None else self.check_noise(noise, num)
         return self.with_windows(self.draw_steps(num, noise))
 
-    def with_windows(self, steps: Trace | Generation) -> Trace | Generation:
+    def with_windows(self, steps: Steps) -> Steps:
         """Adds what can be computed of all steps afterwards, where the model has it."""
         return steps
 
