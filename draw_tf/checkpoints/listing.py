@@ -77,7 +77,7 @@ def load_listing_weights(model: DRAW, weights: Mapping[str, np.ndarray]) -> None
                 f = f + FORGET_BIAS
             value = np.concatenate([i, f, j, o], axis=-1)  # [inputs + D, 4D] or [4D]
         rows = shapes[parts[0]][0]
-        ours.update(zip(parts, (value[:rows], value[rows:]), strict=True))
+        ours.update(zip(parts, (value[:rows], value[rows:]), strict=False))  # one part or two
     assign_weights(model, ours)
 
 
