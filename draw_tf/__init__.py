@@ -1,40 +1,65 @@
 """DRAW, the Deep Recurrent Attentive Writer, in TensorFlow 2.
 
-Importing it imports TensorFlow without its messages, and sets TF_CPP_MIN_LOG_LEVEL to 3 (fatal
-messages only) where it is not set.
+Importing it imports TensorFlow without its reports, except what it says of an NVIDIA card that is
+there. Where TF_CPP_MIN_LOG_LEVEL is not set, it becomes 1 (warnings) on a machine with such a card,
+and 3 (fatal messages only) on others.
 """
 
 import contextlib
 import os
+import re
 import tempfile
+
+from draw_tf.devices import card_is_there
+
+# A card that the user has hidden needs no report either.
+_CARD = card_is_there() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")
+# How a line of TensorFlow's log begins, and one that is about a card.
+_LOG = re.compile(rb"[IWE]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IWE] |To enable the following "
+                  rb"instructions|WARNING: All log messages before absl")
+_ABOUT_CARD = re.compile(rb"cuda|gpu|nvidia", re.IGNORECASE)
 
 
 @contextlib.contextmanager
 def _quiet():
-    """Holds back what is written to standard error; shows it if the block fails."""
+    """Holds back TensorFlow's reports on standard error; shows all if the block fails.
+
+    Where there is an NVIDIA card, what TensorFlow says of it is shown.
+    """
     try:
-        stderr = os.dup(2)
-    except OSError:  # closed
+        stderr, held = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115, the with follows
+    except OSError:  # it is closed, or there is no place for a file
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    with held:
         os.dup2(held.fileno(), 2)
+        failed = True
         try:
             yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
+            failed = False
         finally:
+            held.seek(0)
+            for line in held:
+                if failed or not _LOG.match(line) or _CARD and _ABOUT_CARD.search(line):
+                    os.write(stderr, line)
             os.dup2(stderr, 2)
             os.close(stderr)
 
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _quiet():  # on a machine without a GPU, TensorFlow reports at length that there is none
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if _CARD else "3")
+with _quiet():
+    from draw_tf import data
     from draw_tf.checkpoints import load
     from draw_tf.checkpoints.listing import load_listing_weights
     from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
     from draw_tf.models import DRAW, VAE
+    from draw_tf.pictures.saving import save
 
-__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "VAEConfig", "load", "load_listing_weights"]
+__version__ = "1.0.0"
+__all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "VAEConfig", "data", "load",
+           "load_listing_weights", "save"]
+
+
+def __dir__() -> list[str]:
+    """What is meant for users, where Python would list every import."""
+    return [*__all__, "__version__"]

@@ -9,16 +9,12 @@ import dataclasses
 import numbers
 import operator
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from draw_tf.errors import ConfigError
 
 BINARIZE = ("none", "static", "dynamic")
 LIKELIHOODS = ("bernoulli", "gaussian")
-# What the settings of older runs and flagfiles are now.
-_OLD_VALUES = {("jit_compile", "auto"): True, ("jit_compile", "true"): True,
-               ("jit_compile", "false"): False, ("unroll", "auto"): 0}
-_OLD_FIELD = ("train", "warmup_steps")  # which older runs have, and nothing reads now
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -41,14 +37,14 @@ def _is_kind(value, kind):
             and isinstance(value, (int, float) if kind is float else kind))
 
 
-def check_whole(at_least: int, **values) -> None:
+def check_whole(at_least: int, **values: object) -> None:
     """Raises ConfigError unless each value is a whole number from `at_least` to 2**31 - 1."""
     for name, value in values.items():
-        inside = isinstance(value, numbers.Integral) and at_least <= value < 2**31
+        inside = isinstance(value, numbers.Integral) and at_least <= int(value) < 2**31
         _require(inside, name, value, f"a whole number from {at_least} to {2**31 - 1}")
 
 
-def _check_field(field: dataclasses.Field, value) -> None:
+def _check_field(field: dataclasses.Field, value: Any) -> None:
     """Raises ConfigError unless `value` is of the field's type and in its declared range."""
     kind, meta = type(field.default), field.metadata
     rules = [(word, bound, inside) for word, bound, inside in (
@@ -80,13 +76,15 @@ class DRAWConfig:
                              at_least=1)
     read_attention: bool = _field(True, "read through an attention window, not the whole image")
     write_attention: bool = _field(True, "write through an attention window, not everywhere")
-    equations: str = _field("article", "follow the article's listing or the paper where they "
+    equations: str = _field("article", "follow the article's code or the paper where they "
                             "differ (the README has the table)", ("article", "paper"))
     shared_noise: bool = _field(False, "reuse the first step's noise at every step, as the "
-                                "listing does by mistake; such a model cannot generate")
+                                "article does by mistake; such a model cannot generate")
     likelihood: str = _field("bernoulli", "of the pixels, given the canvas: bernoulli, where an "
                              "intensity is a probability of ink; or gaussian, of variance 1",
                              LIKELIHOODS)
+
+    kind: ClassVar[str] = "draw"  # its name as --model and in config.json
 
     def __post_init__(self):
         _check_model(self)
@@ -106,15 +104,14 @@ class VAEConfig:
     latent_size: int = _field(50, "Z: latent variables", at_least=1, below=2**14)
     likelihood: str = _field("bernoulli", "of the pixels; see DRAWConfig", LIKELIHOODS)
 
-    # what else is asked of a model's settings
-    glimpses: ClassVar[int] = 1
-    equations: ClassVar[str] = "paper"  # by which gradients are clipped
-    shared_noise: ClassVar[bool] = False
-    read_size: ClassVar[int] = 0
-    write_size: ClassVar[int] = 0
+    kind: ClassVar[str] = "vae"
 
     def __post_init__(self):
         _check_model(self)
+
+
+ModelConfig = DRAWConfig | VAEConfig  # the settings of any model
+MODELS = {config.kind: config for config in (DRAWConfig, VAEConfig)}
 
 
 def _check_model(config):
@@ -146,20 +143,25 @@ class TrainConfig:
     schedule: str = _field("constant", "the learning rate over the run: constant, or constant for "
                            "the first half and exponential decay over the second",
                            ("constant", "exponential"))
+    cooldown_steps: int = _field(0, "the last steps of the run, in which the rate also falls "
+                                 "linearly to zero; 0 is none", at_least=0)
     adam_beta1: float = _field(0.5, "Adam's first decay rate", at_least=0, below=1)
-    clip_norm: float = _field(5.0, "clip the gradients to this norm: each one under the article's "
-                              "equations, all together under the paper's; 0 is off", at_least=0)
+    clip_norm: float = _field(5.0, "clip the gradients to this norm; 0 is off", at_least=0)
+    clip: str = _field("auto", "what clip_norm is of: each gradient, or all together; auto is each "
+                       "under the article's equations, else all", ("auto", "each", "all"))
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
                                   "the average is young; 0 is off", at_least=0, below=1, fixed=True)
-    start: str = _field("listing", "the initial weights: the listing's; or with biases from the "
-                        "data, so that windows cover the image and the mean image is drawn")
+    start: str = _field("listing", "the initial weights: listing, the article's; data, with biases "
+                        "so that windows cover the image and the mean image is drawn; or DIR or "
+                        "NAME, those of a run or of weights that ship (./data is a folder)")
     seed: int = _field(0, "of the initial weights, the data order and the noise", at_least=0,
                        below=2**31)
     jit_compile: bool = _field(True, "compile with XLA")
     unroll: int = _field(0, "glimpses unrolled in the compiled program, the rest being a loop over "
                          "such pieces; 0 chooses for this device", at_least=0)
-    steps_per_call: int = _field(8, "training steps between two returns to Python", at_least=1)
+    steps_per_call: int = _field(8, "training steps in one program, between two "
+                                "returns to Python; their noise is in memory at once", at_least=1)
     log_every: int = _field(100, "steps between lines of the log", at_least=1)
     eval_every: int = _field(1000, "steps between evaluations on held-out images", at_least=1)
     save_every: int = _field(1000, "steps between checkpoints", at_least=1)
@@ -170,10 +172,10 @@ class TrainConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = current_value(field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            _check_field(field, value)
+            _check_field(field, getattr(self, field.name))
         _require(self.image_channels != 2, "image_channels", self.image_channels, "1 or 3")
+        _require(self.cooldown_steps <= self.train_steps, "cooldown_steps", self.cooldown_steps,
+                 f"at most train_steps, {self.train_steps}")
         sides = self.image_size.split(",")
         fits = len(sides) == 2 and all(side.isdecimal() and len(side) < 5 and 0 < int(side) < 2**13
                                        for side in sides)
@@ -183,7 +185,8 @@ class TrainConfig:
     @property
     def folder_shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) that the pictures of a folder are brought to."""
-        return (*map(int, self.image_size.split(",")), self.image_channels)
+        height, width = map(int, self.image_size.split(","))
+        return height, width, self.image_channels
 
 
 def fixed_fields() -> list[str]:
@@ -191,38 +194,33 @@ def fixed_fields() -> list[str]:
     return [field.name for field in dataclasses.fields(TrainConfig) if field.metadata["fixed"]]
 
 
-def current_value(name: str, value):
-    """What a setting's value in an older flagfile or `config.json` is called now."""
-    if name == "unroll" and isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
-
-
-def config_to_dict(model_config: DRAWConfig | VAEConfig, train_config: TrainConfig) -> dict:
+def config_to_dict(model_config: ModelConfig, train_config: TrainConfig) -> dict:
     """Both settings as one plain dictionary, as `config.json` holds them."""
-    kind = {"kind": "vae"} if isinstance(model_config, VAEConfig) else {}
-    return {"model": {**kind, **dataclasses.asdict(model_config)},
+    return {"model": {"kind": model_config.kind, **dataclasses.asdict(model_config)},
             "train": dataclasses.asdict(train_config)}
 
 
-def config_from_dict(content) -> tuple[DRAWConfig | VAEConfig, TrainConfig]:
-    """Both settings from the dictionary of `config_to_dict`, of this version or an older one.
+def config_from_dict(content: object) -> tuple[ModelConfig, TrainConfig]:
+    """Both settings from the dictionary of `config_to_dict`; fields that it lacks are the defaults.
 
     Raises:
-      ConfigError: a part or a field is missing, unknown, or out of its range.
+      ConfigError: a part is missing, or a field is unknown or out of its range.
     """
-    configs = []
+    configs: list[Any] = []
+    config_class: Any
     for part, config_class in (("model", DRAWConfig), ("train", TrainConfig)):
         if not isinstance(content, dict) or not isinstance(content.get(part), dict):
             raise ConfigError(f"the configuration has no part named {part!r}")
-        fields = {name: value for name, value in content[part].items()
-                  if (part, name) != _OLD_FIELD}
-        if part == "model" and fields.get("kind") == "vae":
-            del fields["kind"]
-            config_class = VAEConfig
+        fields = dict(content[part])
+        if part == "model":
+            kind = fields.pop("kind", "draw")
+            if not isinstance(kind, str) or kind not in MODELS:
+                raise ConfigError(f"kind must be one of {', '.join(MODELS)}, got {kind!r:.200}")
+            config_class = MODELS[kind]
         unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(config_class)})
         if unknown:
             raise ConfigError(
                 f"the configuration's part {part!r} has an unknown field: {unknown[0]!r}")
         configs.append(config_class(**fields))
-    return tuple(configs)
+    model_config, train_config = configs
+    return model_config, train_config

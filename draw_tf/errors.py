@@ -1,6 +1,7 @@
 """Errors whose message is one sentence for the person who typed the command."""
 
 import contextlib
+import os
 import pathlib
 import re
 
@@ -38,18 +39,20 @@ def why(error: Exception) -> str:
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
     if name and isinstance(error, (FileExistsError, NotADirectoryError)):
         path = pathlib.Path(name)  # may be below the file
-        file = next((part for part in (path, *path.parents) if part.is_file()), path)
+        file = next((part for part in (path, *path.parents) if os.path.isfile(part)), path)
         return f"{file} is a file, not a folder"
     if name and isinstance(error, IsADirectoryError):
         return f"{name} is a folder, not a file"
+    if name and isinstance(error, PermissionError):
+        return f"{name}: {error.strerror}"
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return _NOTES.sub("", text.splitlines()[0]).strip()
 
 
 @contextlib.contextmanager
-def written(what: str, error_class: type[DRAWError] = WorkdirError):
-    """Turns an OSError in the block into an error that says that `what` cannot be written."""
+def written(what: str, error_class: type[DRAWError] = WorkdirError, done: str = "written"):
+    """Turns an OSError in the block into an error: that `what` cannot be written, or `done`."""
     try:
         yield
     except OSError as error:
-        raise error_class(f"{what} cannot be written: {why(error)}") from error
+        raise error_class(f"{what} cannot be {done}: {why(error)}") from error

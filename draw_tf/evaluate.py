@@ -1,9 +1,11 @@
 """The bound of a trained model over a whole split: python -m draw_tf.evaluate --workdir=DIR
 
-Prints a table, and last one line of JSON with the same numbers, in nats per image.
+Prints a table, in nats per image. With --json=FILE the same numbers are also written as JSON; with
+--json=- they are one line on standard output, and the table is on standard error.
 """
 
 import json
+import sys
 
 from absl import flags
 from tqdm import tqdm
@@ -35,7 +37,8 @@ def define_flags() -> None:
                          lower_bound=1)
     flags.DEFINE_bool("jit_compile", True, "compile with XLA")
     flags.DEFINE_string("kl_plot", None, "a .png to draw the KL of every step to")
-    flags.DEFINE_string("json", None, "a file to write the JSON to as well")
+    flags.DEFINE_string("json", None, "a file to write the numbers to as JSON; - is standard "
+                        "output, which then has nothing else")
 
 
 def table(report: dict) -> str:
@@ -60,33 +63,35 @@ def table(report: dict) -> str:
 
 
 def main(_):
-    """Evaluates, and prints the table and the line of JSON."""
+    """Evaluates, prints the table, and writes what the flags name."""
+    text = sys.stderr if FLAGS.json == "-" else sys.stdout
     if FLAGS.kl_plot:
         check_output("kl_plot", FLAGS.kl_plot, ".png")
         curves.pyplot()  # missing? say so now, not after the work
-    if FLAGS.json:
+    if FLAGS.json and FLAGS.json != "-":
         check_output("json", FLAGS.json)
     report = evaluate_run(
         FLAGS.workdir, FLAGS.split, FLAGS.dataset, FLAGS.binarize, FLAGS.data_dir,
         batch_size=FLAGS.batch_size, noise_samples=FLAGS.noise_samples,
         importance_samples=FLAGS.importance_samples, jit_compile=FLAGS.jit_compile,
         watch=lambda batches: tqdm(batches, unit=" batches", leave=False, disable=None))
-    print(table(report))
+    print(table(report), file=text)
     _, trained = checkpoints.read_config(checkpoints.resolve(FLAGS.workdir))
     if data.overlaps(trained.dataset, report["dataset"]):
         print(f"Most images of {report['dataset']} are among the training images of "
               f"{trained.dataset}, so this model has seen them: the bound is not that of new "
-              "images.")
+              "images.", file=text)
     if FLAGS.kl_plot:
         curves.kl_curve(FLAGS.kl_plot, report["kl_step_nats"])
-    if FLAGS.json:
+    if FLAGS.json == "-":
+        print(json.dumps(report))
+    elif FLAGS.json:
         write_json(FLAGS.json, report)
-    print(json.dumps(report), flush=True)
 
 
 def command() -> None:
     """Runs the command."""
-    commands.start(define_flags, main)
+    commands.start(define_flags, main, says_device=False)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ class Evaluator:
 
     def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
         self.model, self.rows = model, rows
-        self._batch_means = tf.function(self._batch_means, jit_compile=jit_compile, autograph=False)
-        self._log_weights = tf.function(self._log_weights, jit_compile=jit_compile, autograph=False)
+        self._compiled_means, self._compiled_weights = (
+            tf.function(function, jit_compile=jit_compile, autograph=False)
+            for function in (self._batch_means, self._log_weights))
 
     def _batch_means(self, images, noise, weights):
         """`losses.batch_means` of a batch, [1 + T]."""
@@ -45,7 +46,7 @@ class Evaluator:
     def _noise(self, samples, first, count):
         """The noise of several samples of images `first` and on, [T, S * count, Z]."""
         config = self.model.config
-        return tf.concat([evaluation_noise(sample, first, count, config.glimpses,
+        return tf.concat([evaluation_noise(sample, first, count, self.model.glimpses,
                                            config.latent_size) for sample in samples], axis=1)
 
     @staticmethod
@@ -64,7 +65,7 @@ class Evaluator:
         """The bound's terms, nats per image, for each of several draws: [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
-                self._batch_means(images, self._noise([sample], first, len(images)), weights)
+                self._compiled_means(images, self._noise([sample], first, len(images)), weights)
                 for sample in range(samples)])  # [samples, 1 + T]
             return float(tf.reduce_sum(weights)) * means.astype(np.float64)
         return self._average(dataset, batch_sum)
@@ -80,7 +81,8 @@ class Evaluator:
             passes = math.ceil(samples / max(1, self.rows // len(images)))
             share = math.ceil(samples / passes)
             log_weights = np.concatenate([
-                self._log_weights(images, self._noise(range(k, k + share), first, len(images)))
+                self._compiled_weights(
+                    images, self._noise(range(k, k + share), first, len(images)))
                 for k in range(0, samples, share)])[:samples]  # [K, N]
             nats = losses.importance_weighted_nats(tf.constant(log_weights))  # [N]
             return float(np.dot(nats, weights))
@@ -99,7 +101,8 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
       batch_size, jit_compile: images at once, and whether to use XLA: speed and memory only.
       noise_samples: M, how many draws of the noise the bound is averaged over.
       importance_samples: K of the importance-weighted bound; None leaves it out.
-      watch: what the iterable of batches goes through, to show progress.
+      watch: a function, such as a progress bar, that is given the batches of each pass over the
+        data set, and returns an iterable of the same batches.
 
     Returns:
       Numbers in nats per image: those of `losses.report`, bound_se (the standard error of
@@ -114,7 +117,7 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
     check_whole(1, noise_samples=noise_samples)
     if importance_samples is not None:
         check_whole(1, importance_samples=importance_samples)
-        if model.config.shared_noise:
+        if model.shared_noise:
             raise ConfigError("importance_samples needs a model with its own noise at every step, "
                               "and this one was trained with shared_noise")
     if images.shape != model.config.image_shape:
@@ -129,7 +132,7 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
                  if importance_samples else None)
     return {**losses.report(means.mean(axis=0)), "bound_se": bound_se, "iwae_nats": iwae_nats,
             "examples": len(images), "noise_samples": noise_samples,
-            "importance_samples": importance_samples, "shared_noise": model.config.shared_noise,
+            "importance_samples": importance_samples, "shared_noise": model.shared_noise,
             "grey": binarize == "none" and bool(np.any(images.pixels % images.scale))}
 
 

@@ -5,17 +5,19 @@ A SavedModel runs wherever TensorFlow does, without this package. Its signatures
 * `generate(num, seed)`: whole numbers to `images` [num, H, W, C] and `canvases` [T, num, H, W, C]
 * `reconstruct(images)`: [N, H, W, C] in [0, 1] to `images` [N, H, W, C] and `kl_nats` [T, N]
 
-Images and canvases are probabilities in [0, 1]. A `.safetensors` file holds the weights by name.
+Images are probabilities in [0, 1], and canvases are logits after each step. A `.safetensors` file
+holds the weights by name.
 """
 
-import pathlib
+import os
+import tempfile
 
 import tensorflow as tf
 from absl import flags
 
 from draw_tf import checkpoints, commands
-from draw_tf.errors import ConfigError, MissingPackageError, written
-from draw_tf.files import check_output, write_whole
+from draw_tf.errors import ConfigError, why, written
+from draw_tf.files import check_access, check_output, exists, local_path, tensorflow_path
 from draw_tf.models.base import ImageModel
 
 FLAGS = flags.FLAGS
@@ -30,12 +32,17 @@ def define_flags() -> None:
 
 
 def save_model(model: ImageModel, path) -> None:
-    """Writes a SavedModel with the signatures that this file describes."""
+    """Writes a SavedModel with the signatures that this file describes, whole or not at all.
+
+    Its folder must be new; those above it are made. Raises OSError where it cannot be written.
+    """
+    path = local_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
 
     def generate(num, seed):
-        noise = model.check_noise(None, num, seed)  # [T, num, Z]
-        canvases = tf.sigmoid(model.generate(num, noise).canvases)  # [T, num, H, W, C]
-        return {"images": canvases[-1], "canvases": canvases}
+        noise = model.draw_noise(num, seed)  # [T, num, Z]
+        canvases = model.generate(num, noise).canvases  # [T, num, H, W, C]
+        return {"images": tf.sigmoid(canvases[-1]), "canvases": canvases}
 
     def reconstruct(images):
         output = model(images)
@@ -47,39 +54,41 @@ def save_model(model: ImageModel, path) -> None:
     images = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype)
     module.generate = tf.function(generate, input_signature=[number, number], autograph=False)
     module.reconstruct = tf.function(reconstruct, input_signature=[images], autograph=False)
-    tf.saved_model.save(module, str(path), signatures={
-        "generate": module.generate, "reconstruct": module.reconstruct})
-
-
-def save_tensors(model: ImageModel, path) -> None:
-    """Writes the weights as `.safetensors`, under the names of `checkpoints.named_weights`.
-
-    Raises MissingPackageError where the package safetensors is not installed.
-    """
-    try:
-        from safetensors.numpy import save
-    except ImportError as error:
-        raise MissingPackageError("this file needs safetensors: pip install safetensors") from error
-    write_whole(path, save({name: variable.numpy() for name, variable in
-                            checkpoints.named_weights(model).items()}))
+    with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=path.parent) as partial:
+        try:
+            tf.saved_model.save(module, f"{partial}/new", signatures={
+                "generate": module.generate, "reconstruct": module.reconstruct})
+        except tf.errors.OpError as error:
+            raise OSError(why(error)) from error
+        os.rename(f"{partial}/new", path)
 
 
 def main(_):
     """Writes what the flags name."""
     if not (FLAGS.saved_model or FLAGS.safetensors):
         raise ConfigError("saved_model or safetensors must name what to write")
-    if FLAGS.saved_model and pathlib.Path(FLAGS.saved_model).exists():
-        raise ConfigError(f"saved_model must be a new folder, and {FLAGS.saved_model} exists")
+    if FLAGS.saved_model:
+        folder = tensorflow_path(FLAGS.saved_model, "saved_model")
+        with written(f"saved_model {folder}", ConfigError):
+            if exists(folder):
+                raise ConfigError(f"saved_model must be a new folder, and {folder} exists")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            check_access(folder.parent, folders=os.W_OK | os.X_OK, below=False)
     if FLAGS.safetensors:
         check_output("safetensors", FLAGS.safetensors, ".safetensors")
     model = checkpoints.load(FLAGS.workdir)
     with written("the model", ConfigError):
         if FLAGS.safetensors:
-            save_tensors(model, FLAGS.safetensors)
+            checkpoints.save_weights(model, FLAGS.safetensors)
         if FLAGS.saved_model:
             save_model(model, FLAGS.saved_model)
     print(f"{FLAGS.workdir}: {', '.join(filter(None, (FLAGS.saved_model, FLAGS.safetensors)))}")
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

@@ -12,7 +12,7 @@ from absl import flags
 
 from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, WorkdirError
-from draw_tf.files import check_output, write_whole
+from draw_tf.files import check_output, local_path, write_whole
 from draw_tf.pictures import curves, strokes, tiles
 
 FLAGS = flags.FLAGS
@@ -36,17 +36,17 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
     MissingPackageError where matplotlib is not installed.
     """
     runs = {}
-    for workdir in map(pathlib.Path, workdirs):
+    for workdir in map(checkpoints.resolve, workdirs):
         name = workdir.resolve().name
         if name in runs:
             raise ConfigError(f"workdirs must have different names, got two of {name}")
         lines = [line for line in checkpoints.read_metrics(workdir) if curves.is_point(line)]
         if not lines:
-            raise WorkdirError(f"--workdirs={workdir} holds no metrics")
+            raise WorkdirError(f"workdir {workdir} holds no metrics")
         try:
             runs[name] = curves.thin_metrics(lines)
         except ValueError as error:
-            raise WorkdirError(f"--workdirs={workdir} holds metrics of very long lines") from error
+            raise WorkdirError(f"workdir {workdir} holds metrics of very long lines") from error
     curves.training_curves(out / "training.png", runs)
     for name, lines in runs.items():
         write_whole(out / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
@@ -73,7 +73,7 @@ def main(_) -> None:
     """Checks the flags and draws what they ask for."""
     if not (FLAGS.workdirs or FLAGS.samples):
         raise ConfigError("workdirs or samples must name a run")
-    out = pathlib.Path(FLAGS.out)
+    out = local_path(FLAGS.out, "out")
     with contextlib.suppress(OSError):  # reported by the check
         out.mkdir(parents=True, exist_ok=True)
     check_output("out", out / "training.png")
@@ -83,5 +83,10 @@ def main(_) -> None:
         draw_samples(FLAGS.samples, FLAGS.num, out, FLAGS.data_dir)
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

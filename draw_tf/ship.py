@@ -1,24 +1,42 @@
 """Puts a run's weights among those that ship: python -m draw_tf.ship --workdir=DIR --name=NAME
 
-They are evaluated as they will be loaded, after any rounding, before anything is written.
+They are evaluated as they will be loaded, after any rounding, before anything is written. Beside
+them lies a model card, `README.md`, in the form that model hubs read.
 """
 
+import dataclasses
+import hashlib
+import json
+import math
 import pathlib
 import re
 import tempfile
+from typing import Any
 
 import numpy as np
 from absl import flags
+from safetensors.numpy import load
 
 from draw_tf import checkpoints, commands
+from draw_tf.checkpoints.weights import weight_shapes
 from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
-from draw_tf.config import config_to_dict
+from draw_tf.config import DRAWConfig, config_to_dict
 from draw_tf.errors import ConfigError, written
 from draw_tf.evaluation import evaluate_run
-from draw_tf.files import write_json
+from draw_tf.files import PathLike, write_json, write_whole
 
 FLAGS = flags.FLAGS
-EVALUATION, NOTE = "evaluation.json", "RUN.md"
+EVALUATION, CARD, TEMPLATE = "evaluation.json", "README.md", PRETRAINED / "card.md"
+MNIST = "MNIST of Yann LeCun and Corinna Cortes, which they publish under CC BY-SA 3.0"
+DATA = {  # what a card says of the data, all of which is made of MNIST
+    "mnist": f"{MNIST}, in grey levels: the first\n50,000 training images, the other 10,000 for "
+             "validation, and the 10,000 test images.",
+    "binarized_mnist": "The fixed binarization of Salakhutdinov and Murray (2008), which many "
+                       f"papers use, of\n{MNIST}: 50,000\nimages for training, 10,000 for "
+                       "validation and 10,000 for the test.",
+    "digits": f"The 5,000 digits that come with `draw_tf`, which are out of\n{MNIST}.",
+    "colour_digits": "The 5,000 digits that come with `draw_tf`, each in a colour on a ground of "
+                     f"another colour. They are out of\n{MNIST}."}
 
 
 def define_flags() -> None:
@@ -34,14 +52,15 @@ def define_flags() -> None:
                          lower_bound=1)
 
 
-def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAINED,
-         **options) -> dict:
-    """Writes a run's settings, weights, test bound and origin to `folder`/`name`.
+def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
+         folder: PathLike = PRETRAINED, **options: Any) -> dict:
+    """Writes a run's settings, weights, test bound and model card to `folder`/`name`.
 
     `half` rounds the weights to float16, and `note` says how they were trained. Options, result and
-    errors are those of `training.evaluate_run`, which is given the weights as written. Also raises
-    ConfigError where the name has characters other than a-z, 0-9, - and _, and WorkdirError where
-    the folder cannot be written.
+    errors are those of `evaluation.evaluate_run`, which is given the weights as written.
+
+    Raises also ConfigError where the name has characters other than a-z, 0-9, - and _, and
+    WorkdirError where the folder cannot be written.
     """
     if not re.fullmatch("[a-z0-9_-]+", name):
         raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")
@@ -57,29 +76,56 @@ def ship(workdir, name: str, half: bool = False, note: str = "", folder=PRETRAIN
                                      step)
             report = evaluate_run(new, **options)
             write_json(new / EVALUATION, report)
-            text = origin(name, note, half, report, checkpoints.read_metrics(workdir))
-            (new / NOTE).write_text(text, encoding="utf-8")
+            trained = _trained(step, checkpoints.read_metrics(workdir))
+            write_whole(new / CARD, card(new, name, "\n\n".join(filter(None, (note, trained)))))
             (folder / name).mkdir(exist_ok=True)
             for path in new.iterdir():
                 path.replace(folder / name / path.name)
     return report
 
 
-def origin(name: str, note: str, half: bool, report: dict, metrics: list[dict]) -> str:
-    """The text of RUN.md: where weights come from, and how good they are."""
-    trained = ""
-    if report["step"] is not None:
-        seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
-        minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
-        trained = f"- {report['step']} steps of training{minutes}\n"
-    error = "" if report["bound_se"] is None else " (+- {bound_se:.2f})"
-    weighted = ("" if report["iwae_nats"] is None else
-                "; importance-weighted {iwae_nats:.2f} ({importance_samples} samples)")
-    found = ("- {dataset}/{split}, {examples} images, binarize={binarize}: bound {bound_nats:.2f}"
-             + error + " nats, KL {kl_nats:.2f}" + weighted).format(**report)
-    return (f"# {name}\n\n" + (f"{note}\n\n" if note else "") + trained
-            + f"{found} (all numbers in {EVALUATION})\n"
-            + f"- weights in float{16 if half else 32}; settings in {CONFIG}\n")
+def _trained(step, metrics):
+    """A sentence on how long a training took, from its metrics."""
+    seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
+    minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
+    return "" if step is None else f"This took {step:,} steps of training{minutes}."
+
+
+def card(folder: pathlib.Path, name: str, made: str) -> str:
+    """The model card of a folder's settings, weights and evaluation.
+
+    `made` says how the weights were trained. Raises WorkdirError where the settings cannot be read.
+    """
+    config, _ = checkpoints.read_config(folder)
+    report = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    content = (folder / WEIGHTS).read_bytes()
+    shape = dict(zip(("height", "width", "channels"), config.image_shape, strict=True))
+    data = DATA.get(report["dataset"])
+    numbers = {"reconstruction": report["recon_nats"], "KL": report["kl_nats"],
+               "bound": report["bound_nats"],
+               f"standard error of the bound, {report['noise_samples']} draws of the noise":
+               report["bound_se"],
+               f"importance-weighted bound, {report['importance_samples']} samples":
+               report["iwae_nats"]}
+    limits = {"The pixels are grey levels, so the bound is the article's loss, and not one on a "
+              "likelihood.\n  Compare it between models on the same images only.": report["grey"],
+              "The steps share one noise, so the model cannot draw new images, and its number is "
+              "no bound.": report["shared_noise"]}
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        **report, **shape, name=name, made=made, quoted=json.dumps(report["dataset"]),
+        hub="ylecun/mnist" if data else "",
+        data=data or f"`{report['dataset']}`, under the licence of those who publish it.",
+        kind="DRAW (Gregor et al. 2015, arXiv 1502.04623)" if isinstance(config, DRAWConfig)
+        else "A plain variational autoencoder",
+        weights=sum(map(math.prod, weight_shapes(config).values())),
+        limits="".join(f"- {text}\n" for text, holds in limits.items() if holds),
+        numbers="".join(f"| {what} | {nats:.2f} |\n" for what, nats in numbers.items()
+                        if nats is not None),
+        settings="".join(f"| {field} | {value} |\n"
+                         for field, value in dataclasses.asdict(config).items()),
+        dtype=next(iter(load(content).values())).dtype,
+        after="" if report["step"] is None else f", after step {report['step']:,}",
+        sha256=hashlib.sha256(content).hexdigest())
 
 
 def main(_):
@@ -90,5 +136,10 @@ def main(_):
           f"{report['dataset']}/{report['split']}")
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

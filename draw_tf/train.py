@@ -5,11 +5,11 @@ import dataclasses
 from absl import flags
 
 from draw_tf import commands, data, training
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.checkpoints.workdir import check_name
+from draw_tf.config import MODELS, DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
 
 FLAGS = flags.FLAGS
-MODELS = {"draw": DRAWConfig, "vae": VAEConfig}
 
 
 def define_flags() -> None:
@@ -50,6 +50,12 @@ def model_settings(**fixed):
 def main(_):
     """Trains until `--train_steps`, or until it is asked to stop."""
     config = commands.config_from_flags(TrainConfig)
+    try:
+        config.dataset.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"dataset {config.dataset} is not UTF-8, and TensorBoard, which is told "
+                          "the settings, takes no other text: rename the folder") from error
+    check_name(FLAGS.workdir)
     model_settings()  # out of range? say so now, not after a download
     steps = profiled_steps()
     strategy = training.make_strategy(config.distribute)
@@ -64,3 +70,7 @@ def main(_):
 def command() -> None:
     """Runs the command."""
     commands.start(define_flags, main)
+
+
+if __name__ == "__main__":
+    command()

@@ -1,9 +1,27 @@
-"""What all tests share: two logical CPU devices, and one tiny run that tests may read."""
+"""What all tests share: what they run on, and one tiny run that tests may read."""
 
 import os
+import sys
+import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The tests see the same whatever the environment holds, and so do their child processes. They run
+# on the CPU, where there is a GPU too, unless they are asked for it.
+ON_GPU = os.environ.get("DRAW_TF_TEST_GPU") == "1"
+KEPT = ("TF_FORCE_GPU_", "XLA_FLAGS") if ON_GPU else ()  # which may say where its libraries are
+for name in list(os.environ):
+    if name.startswith(("TF_", "XLA_", "KERAS_", "MALLOC_", "GLIBC_TUNABLES", "PYTHONWARNINGS",
+                        "TQDM_", "COLUMNS")) and not name.startswith(KEPT):
+        del os.environ[name]
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+if ON_GPU:  # which several processes share
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+if sys.warnoptions:  # of PYTHONWARNINGS
+    sys.warnoptions.clear()
+    warnings.resetwarnings()
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -32,4 +50,4 @@ def tiny_run(tmp_path_factory):
 def forget_compiled_programs():
     """Frees the programs and models of a file, which would otherwise stay to the end."""
     yield
-    tf.keras.backend.clear_session()
+    keras.backend.clear_session()

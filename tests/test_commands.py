@@ -1,12 +1,15 @@
 """What all commands share: bad input, flags, and how a command runs."""
 
 import dataclasses
+import io
 import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
+import tensorflow as tf
 from absl import flags
 
 import draw_tf
@@ -25,7 +28,6 @@ BAD = [
     ("train.py", ["--workdir=new", "--read_size=29"], "read_size must be at most .* 28, got 29"),
     ("train.py", ["--workdir=new", "--learning_rate=0"], "learning_rate must be .* above 0, got 0"),
     ("train.py", ["--workdir=new", "--adam_beta1=1"], "adam_beta1 must be .* below 1, got 1"),
-    ("train.py", ["--workdir=new", "--batch_size=4501"], "batch_size 4501 is more than the 4500"),
     ("train.py", ["--workdir=new", "--unroll=some"], "unroll=some"),
     ("train.py", ["--workdir=new", "--read_attention=auto"], "read_attention=auto"),
     ("train.py", ["--workdir=new", "--nojit_compile=3"], "--nojit_compile=3 does not take"),
@@ -33,20 +35,20 @@ BAD = [
     ("train.py", ["--workdir=new", "spare"], "unexpected argument 'spare'"),
     ("train.py", ["--workdir=new", "--flagfile=missing.flags"], "missing.flags"),
     ("train.py", ["--workdir=new", "--glimpse=3"], "glimpse.*Did you mean: glimpses"),
-    ("train.py", [], "--workdir must have a value"),
-    ("train.py", ["--workdir=file"], "--workdir=file cannot be written: file is a file"),
-    ("train.py", ["--workdir=file/below"], "--workdir=file/below cannot .*: file is a file"),
+    ("train.py", [], "give --workdir=DIR: folder of the run"),
+    ("train.py", ["--workdir=file"], "workdir file cannot be written: file is a file"),
+    ("train.py", ["--workdir=file/below"], "workdir file/below cannot .*: file is a file"),
     ("generate.py", ["--out=file/x.png"], "out cannot be written: file is not a folder"),
-    ("generate.py", ["--workdir=missing"], "--workdir=missing is neither a folder nor the name"),
+    ("generate.py", ["--workdir=missing"], "workdir missing is neither a folder nor the name"),
     ("generate.py", ["--workdir=."], "holds no config.json"),
     ("generate.py", ["--out=strokes.jpg"], "out must end in .* or .html, got 'strokes.jpg'"),
     ("generate.py", ["--num=0"], r"num=0: .*\[1, 10000\]"),
     ("generate.py", ["--num=1", "--mode=interpolate"], "num must be at least 2 .*, got 1"),
     ("generate.py", ["--seed=-1"], "seed=-1: .*integer"),
     ("generate.py", ["--num=10001"], r"num=10001: .*\[1, 10000\]"),
-    ("generate.py", ["--workdir="], "--workdir must be a folder, got ''"),
-    ("train.py", ["--workdir="], "--workdir must be a folder, got ''"),
-    ("train.py", ["--workdir=runs/exp*"], r"--workdir=runs/exp\* must not contain \*"),
+    ("generate.py", ["--workdir="], "workdir must be a folder, got ''"),
+    ("train.py", ["--workdir="], "workdir must be a folder, got ''"),
+    ("train.py", ["--workdir=runs/exp*"], r"workdir runs/exp\* must not contain \*"),
     ("train.py", ["--workdir=new", "--model=vae", "--glimpses=3"], "glimpses is not a setting of"),
     ("generate.py", ["--mode=complete", "--imaginations=0"], "imaginations=0"),
     ("generate.py", ["--mode=dream"], "mode=dream: .*prior"),
@@ -85,13 +87,13 @@ def parse(*arguments):
 
 
 @pytest.mark.parametrize("arguments, name, value", [
-    ([], "jit_compile", True), (["--jit_compile=auto"], "jit_compile", True),
+    ([], "jit_compile", True),
     (["--jit_compile=true"], "jit_compile", True), (["--jit_compile=false"], "jit_compile", False),
     (["--nojit_compile"], "jit_compile", False),
-    ([], "unroll", 0), (["--unroll=auto"], "unroll", 0), (["--unroll=4"], "unroll", 4),
+    ([], "unroll", 0), (["--unroll=4"], "unroll", 4),
     (["--seed=2147483647"], "seed", 2**31 - 1), (["--glimpses=4095"], "glimpses", 4095),
 ])
-def test_values_of_older_flagfiles_and_at_the_limits_are_taken(arguments, name, value):
+def test_values_up_to_their_limits_are_taken(arguments, name, value):
     taken = parse(*arguments)[name].value
     assert taken == value and type(taken) is type(value)
 
@@ -108,7 +110,7 @@ def test_flags_have_the_defaults_help_and_bounds_of_the_settings():
             if type(field.default) in (int, float):
                 assert flag.parser.lower_bound == field.metadata["at_least"]
     for bad in ("--seed=-1", "--seed=2147483648", "--batch_size=0", "--clip_norm=-1",
-                "--schedule=cosine", "--seed=auto"):
+                "--schedule=cosine", "--seed=auto", "--jit_compile=auto", "--unroll=auto"):
         with pytest.raises(flags.Error):
             parse(bad)
 
@@ -131,16 +133,52 @@ def run(monkeypatch):
     return call
 
 
-def test_an_error_for_the_user_is_one_line_and_others_keep_their_traceback(run, capfd):
-    def fail(error):
+def raising(error):
+    def main(_):
         raise error
+    return main
 
-    assert run(lambda _: fail(DRAWError("too bad"))) == 1
-    assert capfd.readouterr() == ("", "command.py: too bad\n")
-    assert run(lambda _: fail(KeyboardInterrupt())) == 130
-    with pytest.raises(ZeroDivisionError):
-        run(lambda _: 1 / 0)
+
+def test_an_error_for_the_user_is_one_line(run, capfd):
+    assert run(raising(DRAWError("too bad"))) == 1
+    assert capfd.readouterr().err == "command.py: too bad\n"
+    assert run(raising(KeyboardInterrupt())) == 130
     assert run(lambda _: None) is None
+
+
+@pytest.mark.parametrize("error, words", [
+    (PermissionError(13, "Permission denied", "a/b"), "a/b: Permission denied"),
+    (OSError(36, "File name too long", "a/b"), "a/b: File name too long"),
+    (OSError(28, "No space left on device"), "No space left on device"),
+    (FileExistsError(17, "File exists", __file__), f"{__file__} is a file, not a folder"),
+    (MemoryError("Unable to allocate 9 TiB"), "too little memory.*Unable to allocate 9 TiB"),
+    (tf.errors.ResourceExhaustedError(None, None, "OOM"), "too little memory, or room .*OOM"),
+    (tf.errors.InternalError(None, None, "broken\nand more"), r"TensorFlow cannot go on \(broken"),
+    (ZeroDivisionError("division by zero"), "a fault of the program .ZeroDivisionError: division "
+     "by zero.: please report it.*DRAW_TF_TRACEBACK=1"),
+    (AssertionError(), "AssertionError"), (RecursionError("too deep"), "RecursionError: too deep"),
+])
+def test_an_error_that_nobody_foresaw_is_one_line_too(run, capfd, monkeypatch, error, words):
+    monkeypatch.delenv(commands.TRACEBACK, raising=False)
+    assert run(raising(error)) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("command.py: ") and re.search(words, line)
+    monkeypatch.setenv(commands.TRACEBACK, "1")
+    assert run(raising(error)) == 1
+    *lines, last = capfd.readouterr().err.splitlines()
+    assert last == line and lines[0].startswith("Traceback") and "in main" in " ".join(lines)
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(run, monkeypatch):
+    out, error = (io.TextIOWrapper(io.BytesIO(), "ascii", newline="\n") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", error)
+    assert run(lambda _: print("π", os.fsdecode(b"\xff"))) is None
+    assert run(raising(DRAWError("no π"))) == 1
+    out.flush()
+    error.flush()
+    assert out.buffer.getvalue().splitlines()[1] == rb"\u03c0 \udcff"
+    assert error.buffer.getvalue().splitlines() == [rb"command.py: no \u03c0"]
 
 
 def test_an_error_is_one_line_whatever_a_name_has_in_it(run, capfd):
@@ -149,6 +187,21 @@ def test_an_error_is_one_line_whatever_a_name_has_in_it(run, capfd):
 
     assert run(fail) == 1
     assert capfd.readouterr().err == "command.py: no\\nsuch \\x1b[31m\\u2028 café\n"
+
+
+def test_a_closed_standard_output_is_no_error(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(lambda _: print("unheard")) is None
+    sys.stdout.close()
+
+
+def test_a_reader_who_has_gone_is_one_line(run, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w"))
+    assert run(lambda _: print("unheard")) == 1
+    assert capfd.readouterr().err == "command.py: Broken pipe\n"
+    sys.stdout.close()  # as Python does at its end
 
 
 def test_a_flag_of_absurd_length_is_one_line(capfd):
@@ -198,11 +251,23 @@ print(faults[-1] - faults[0])
     assert int(done.stdout) < 2000**2 * 4 / resource.getpagesize()
 
 
-def test_standard_error_is_held_back_unless_the_block_fails(capfd):
+CHATTER = b"""WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1785541.0 42 cudart_stub.cc:31] Could not find cuda drivers, GPU will not be used.
+2026-01-01 10:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on.
+To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow.
+"""
+
+
+def test_what_tensorflow_reports_is_held_back_unless_it_fails_or_has_a_card(capfd, monkeypatch):
+    monkeypatch.setattr(draw_tf, "_CARD", False)
     with draw_tf._quiet():
-        os.write(2, b"chatter\n")
+        os.write(2, CHATTER + b"a warning\n")
     os.write(2, b"after\n")
-    assert capfd.readouterr().err == "after\n"
+    assert capfd.readouterr().err == "a warning\nafter\n"
+    monkeypatch.setattr(draw_tf, "_CARD", True)  # then it is worth reading
+    with draw_tf._quiet():
+        os.write(2, CHATTER)
+    assert capfd.readouterr().err.encode() == CHATTER.splitlines(keepends=True)[1]
     with pytest.raises(ImportError), draw_tf._quiet():
         os.write(2, b"the reason\n")
         raise ImportError
@@ -210,11 +275,12 @@ def test_standard_error_is_held_back_unless_the_block_fails(capfd):
     assert capfd.readouterr().err == "the reason\nafter\n"
 
 
-def test_a_closed_standard_error_is_no_error(monkeypatch):
-    def fail(_):
+@pytest.mark.parametrize("module, name", [(os, "dup"), (tempfile, "TemporaryFile")])
+def test_a_closed_standard_error_or_no_place_for_files_is_no_error(monkeypatch, module, name):
+    def fail(*_):
         raise OSError("bad file descriptor")
 
-    monkeypatch.setattr(os, "dup", fail)
+    monkeypatch.setattr(module, name, fail)
     done = []
     with draw_tf._quiet():
         done.append(True)

@@ -31,6 +31,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 
 def test_what_the_system_says_stays(tmp_path):
     assert why(error_of((tmp_path / "no" / "file").touch)) == "No such file or directory"
+    assert why(PermissionError(13, "Permission denied", "a/b")) == "a/b: Permission denied"
     assert why(OSError("in words\nand more")) == "in words"
     assert why(OSError()) == "OSError"
 

@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from draw_tf import DRAWConfig, TrainConfig, data, evaluate, training
+from draw_tf import DRAWConfig, TrainConfig, data, evaluate, evaluation
 from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
@@ -26,12 +26,13 @@ REPORT = {"bound_nats": 101.5, "recon_nats": 80.25, "kl_nats": 21.25, "iwae_nats
 def asked(monkeypatch):
     """Replaces the evaluation by REPORT; the list of what was asked of it."""
     calls = []
-    monkeypatch.setattr(training, "evaluate_run", lambda *arguments, **options: calls.append(
+    monkeypatch.setattr(evaluation, "evaluate_run", lambda *arguments, **options: calls.append(
         (arguments, options)) or REPORT)
     return calls
 
 
-def test_the_command_ends_with_one_line_of_json(tiny_run, tmp_path, monkeypatch, capfd):
+def test_the_command_prints_a_table_and_json_goes_where_it_is_asked_for(
+        tiny_run, tmp_path, monkeypatch, capfd):
     few = data.Images(data.load("digits", "test").pixels[:7], 255, "digits", "test")
     monkeypatch.setattr(data, "load", lambda *_: few)
     assert run_module("draw_tf.evaluate", f"--workdir={tiny_run}", "--split=test",
@@ -40,17 +41,23 @@ def test_the_command_ends_with_one_line_of_json(tiny_run, tmp_path, monkeypatch,
                       f"--json={tmp_path}/all.json", "--nojit_compile") == 0
     out, error = capfd.readouterr()
     assert error == ""  # progress is for terminals
-    *table, line = out.splitlines()
-    report = json.loads(line)
+    report = json.loads((tmp_path / "all.json").read_text())
     assert set(report) == set(REPORT)
-    assert report == json.loads((tmp_path / "all.json").read_text())
     assert (report["dataset"], report["split"], report["examples"]) == ("digits", "test", 7)
     assert report["step"] == 2 and report["binarize"] == "static"
     assert len(report["kl_step_nats"]) == 3 and not report["grey"]
     assert report["bound_nats"] == pytest.approx(report["recon_nats"] + report["kl_nats"])
     assert report["bound_se"] > 0 and np.isfinite(report["iwae_nats"])
-    assert table == evaluate.table(report).splitlines()
+    assert out.splitlines() == evaluate.table(report).splitlines()
     assert iio.imread(tmp_path / "kl.png").std() > 0
+
+
+def test_json_on_standard_output_has_it_for_itself(asked, tiny_run, capfd):
+    assert run_module("draw_tf.evaluate", f"--workdir={tiny_run}", "--json=-") == 0
+    out, error = capfd.readouterr()
+    assert json.loads(out) == REPORT and out.count("\n") == 1
+    assert error.splitlines() == evaluate.table(REPORT).splitlines()
+    assert not os.path.exists("-")
 
 
 @pytest.mark.slow
@@ -61,7 +68,7 @@ def test_the_command_prints_nothing_on_standard_error(tiny_run):
         [sys.executable, "-m", "draw_tf.evaluate", f"--workdir={tiny_run}", "--nojit_compile"],
         cwd=ROOT, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout.splitlines()[-1])["examples"] == 500
+    assert "500 images" in done.stdout and "{" not in done.stdout
 
 
 def test_flags_reach_the_evaluation(asked, tiny_run):

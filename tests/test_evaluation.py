@@ -143,7 +143,7 @@ def test_importance_weights_are_those_of_each_image_in_passes_of_any_size(model)
 def test_passes_are_of_one_limited_size(model):
     seen = []
     evaluator = Evaluator(model, jit_compile=False, rows=12)
-    evaluator._log_weights = lambda images, noise: (
+    evaluator._compiled_weights = lambda images, noise: (
         seen.append(noise.shape[1]) or np.zeros((noise.shape[1] // len(images), len(images))))
     evaluator.importance_weighted(data.eval_dataset(IMAGES, 4), 7)
     assert set(seen) == {12}

@@ -30,7 +30,7 @@ def test_samples_stand_beside_the_training_images_as_the_run_saw_them(tmp_path, 
         weight.assign(random.normal(size=weight.shape))
     write_json(tmp_path / "config.json",
                config_to_dict(config, TrainConfig(dataset="digits", binarize=binarize)))
-    checkpoints.save_weights(model, tmp_path / "weights.npz")
+    checkpoints.save_weights(model, tmp_path / "weights.safetensors")
     out = tmp_path / "figures"
     assert run_module("draw_tf.figures", f"--samples={tmp_path}", "--num=6", f"--out={out}") == 0
     images = data.load("digits", "train")
@@ -65,8 +65,8 @@ def test_figures_are_named_by_run_and_show_its_numbers(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments, words", [
     ([], "workdirs or samples must name a run"),
-    (["--workdirs=."], "--workdirs=. holds no metrics"),
-    (["--workdirs=long"], "--workdirs=long holds metrics of very long lines"),
+    (["--workdirs=."], "holds no metrics"),
+    (["--workdirs=long"], "workdir long holds metrics of very long lines"),
     (["--workdirs=a,b/a"], "workdirs must have different names, got two of a"),
     (["--samples=missing"], "missing"),
     (["--samples=mnist", "--num=0"], "--num=0"),

@@ -2,12 +2,13 @@
 
 import json
 import os
+import pathlib
 import stat
 
 import pytest
 
 from draw_tf import files
-from draw_tf.errors import ConfigError
+from draw_tf.errors import ConfigError, WorkdirError
 
 
 @pytest.mark.parametrize("content, written", [(b"\x00\xff", b"\x00\xff"), ("é\n", b"\xc3\xa9\n")])
@@ -93,7 +94,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path, pa
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # as for another user
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # as for another user
     with pytest.raises(ConfigError, match="json cannot be written"):
         files.check_output("json", tmp_path / "x.json")
 
@@ -103,3 +104,106 @@ def test_endings_are_checked_in_any_case(tmp_path):
         files.check_output("out", tmp_path / "x.jpg", ".gif", ".png")
     files.check_output("out", tmp_path / "x.PNG", ".gif", ".png")
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- paths, and what is there
+
+
+def test_a_tilde_is_the_home_folder_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for path in ("~/x", pathlib.Path("~/x"), b"~/x", files.local_path("~/x")):
+        assert files.local_path(path) == tmp_path / "x"
+    assert files.local_path("~") == tmp_path
+    for path in ("a/~", "a~b", "/~/x"):
+        assert str(files.local_path(path)) == path
+    odd = files.local_path("./~/x")  # a folder of that name
+    assert odd == files.local_path(odd) == tmp_path / "~" / "x"
+
+
+@pytest.mark.parametrize("home", [None, ""])
+def test_without_a_home_folder_a_tilde_is_refused(monkeypatch, home):
+    if home is None:
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without a passwd entry
+    else:
+        monkeypatch.setenv("HOME", home)
+    with pytest.raises(ConfigError, match="^json ~/x begins with ~, and no home folder"):
+        files.local_path("~/x", "json")
+    with pytest.raises(WorkdirError):
+        files.local_path("~", "workdir", WorkdirError)
+    assert str(files.local_path("x/~")) == "x/~"
+
+
+def test_a_user_who_is_not_there_has_no_home():
+    with pytest.raises(ConfigError, match="out ~nobody-of-that-name/x begins with ~"):
+        files.local_path("~nobody-of-that-name/x", "out")
+
+
+def test_what_tensorflow_would_misunderstand_is_refused():
+    assert files.tensorflow_path("é/π") == pathlib.Path("é/π")
+    for path in ("a*", "a?", "[a]", "a\\b", os.fsdecode(b"a\xff"), "a\0b"):
+        with pytest.raises(WorkdirError, match="^workdir "):
+            files.tensorflow_path(path, "workdir", WorkdirError)
+
+
+def test_functions_that_write_know_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    files.check_output("json", "~/a.json", ".json")
+    files.write_json("~/a.json", 1)
+    assert (tmp_path / "a.json").read_text() == "1\n"
+
+
+def test_names_as_long_as_a_disk_allows_are_written_and_longer_ones_refused(tmp_path):
+    for letter, count in (("x", 250), ("π", 125)):
+        path = tmp_path / (letter * count + ".json")
+        files.check_output("json", path)
+        files.write_json(path, 1)
+        assert path.read_text() == "1\n"
+    with pytest.raises(ConfigError, match="^json cannot be written: File name too long"):
+        files.check_output("json", tmp_path / ("x" * 300))
+
+
+def test_letters_that_are_no_unicode_are_escaped_in_what_is_written(tmp_path):
+    files.write_whole(tmp_path / "a", "a\udcff")
+    assert (tmp_path / "a").read_bytes() == b"a\\udcff"
+
+
+def test_what_is_not_a_regular_file_needs_no_folder_to_write_to(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) == os.devnull)
+    files.check_output("json", os.devnull)
+
+
+def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_what_may_not_be_seen_is_not_absent(tmp_path, monkeypatch):
+    (tmp_path / "a").touch()
+    assert files.exists(tmp_path / "a")
+    assert not files.exists(tmp_path / "b") and not files.exists(tmp_path / "a" / "b")
+    assert files.found(tmp_path, "*") == [tmp_path / "a"] == files.found(tmp_path, "[a]")
+    assert files.found(tmp_path, "b*") == [] == files.found(tmp_path / "b", "*")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse)
+        with pytest.raises(PermissionError):
+            files.exists(tmp_path / "a")
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(PermissionError):
+        files.found(tmp_path, "*")
+    with pytest.raises(PermissionError):
+        files.remove_partial(tmp_path, "a")
+
+
+def test_access_is_checked_at_every_depth(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").touch()
+    files.check_access(tmp_path / "none")
+    files.check_access(tmp_path)
+    for bad, mode in (("a/b/file", os.R_OK), ("a/b", os.W_OK), ("a/b", os.X_OK), ("a", os.R_OK)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda path, asked, bad=bad, mode=mode: not (
+                str(path) == str(tmp_path / bad) and asked & mode))
+            with pytest.raises(PermissionError, match=bad):
+                files.check_access(tmp_path)
+            files.check_access(tmp_path, below=False)

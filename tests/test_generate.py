@@ -5,8 +5,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from draw_tf import checkpoints
-from tests.support.cli import run_script
+import draw_tf
+from draw_tf import checkpoints, data
+from draw_tf.data import tfds
+from draw_tf.pictures.tiles import encode_png, enlarge, to_uint8
+from tests.support.cli import ROOT, run_script
 
 
 @pytest.mark.parametrize("mode, num", [("prior", 5), ("reconstruct", 3), ("interpolate", 4)])
@@ -45,11 +48,116 @@ def test_a_seed_fixes_what_is_drawn(tiny_run, tmp_path):
 
 def test_weights_that_ship_draw_where_no_run_is_named(tmp_path, capfd):
     assert run_script("generate.py", f"--out={tmp_path}/a.png", "--num=1", "--seed=3") == 0
-    assert capfd.readouterr() == (f"1 images from {checkpoints.best_pretrained()}, --mode=prior "
-                                  f"--seed=3: {tmp_path}/a.png\n", "")
+    out, err = capfd.readouterr()
+    assert (out.splitlines()[-1], err) == (f"1 images from {checkpoints.DEFAULT_WEIGHTS}, "
+                                           f"--mode=prior --seed=3: {tmp_path}/a.png", "")
 
 
 def test_no_more_images_are_redrawn_than_there_are(tiny_run, capfd, tmp_path):
     assert run_script("generate.py", f"--workdir={tiny_run}", "--mode=reconstruct", "--num=501",
                       f"--out={tmp_path}/a.gif") == 1
     assert "num must be at most the 500 images" in capfd.readouterr().err
+
+
+def write_picture(path, dark_on_light):
+    """A picture of a digit that ships, larger, on black or as ink on paper; returns the digit."""
+    digit = data.load("digits", "test").floats()[3]  # [28, 28, 1]
+    shown = np.pad(1 - digit if dark_on_light else digit, ((9, 9), (5, 5), (0, 0)),
+                   constant_values=float(dark_on_light))
+    path.write_bytes(encode_png(enlarge(to_uint8(shown), 5)))
+    return digit
+
+
+def inputs(path, count):
+    """The images that a film strip of the tiny run begins with, [count, 28, 28]."""
+    strip = iio.imread(path)[..., 0] / 255  # [h, w]
+    side = (strip.shape[0] + 4) // count - 4
+    return np.stack([strip[k * (side + 4):, :side][:side:side // 28, ::side // 28]
+                     for k in range(count)])
+
+
+@pytest.mark.parametrize("dark_on_light", [True, False])
+def test_pictures_of_ones_own_are_light_on_dark_as_the_model_draws(
+        tiny_run, tmp_path, monkeypatch, dark_on_light):
+    digit = write_picture(tmp_path / "a.png", dark_on_light)
+    write_picture(tmp_path / "with,comma.png", dark_on_light)
+    monkeypatch.chdir(tmp_path)
+    ground(monkeypatch, -3)
+    assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png,a.png",
+                      "--image=with,comma.png", "--noboxes", "--out=out.png") == 0
+    shown = inputs(tmp_path / "out.png", 3)  # [3, 28, 28]
+    for image in shown:
+        assert np.corrcoef(image.ravel(), digit.ravel())[0, 1] > 0.8
+    assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png",
+                      "--invert" if dark_on_light else "--noinvert", "--out=out.png") == 0
+    np.testing.assert_allclose(inputs(tmp_path / "out.png", 1)[0], shown[0], atol=0.01)
+
+
+def ground(monkeypatch, logit):
+    """Makes new images of every model as dark or as light as this logit."""
+    generate = draw_tf.DRAW.generate
+    monkeypatch.setattr(draw_tf.DRAW, "generate", lambda *args, **options: generate(
+        *args, **options)._replace(canvases=np.full((3, 64, 28, 28, 1), logit, np.float32)))
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--mode=prior"], "image goes with mode=reconstruct or mode=complete"),
+    (["--dataset=digits"], "without dataset; got mode=reconstruct, dataset=digits"),
+    (["--num=2"], "num must be at most the 1 images of image/test, got 2"),
+    (["--image=missing.png"], "picture missing.png cannot be read")])
+def test_pictures_that_cannot_be_used_are_named(tiny_run, tmp_path, monkeypatch, capfd, flags,
+                                                words):
+    write_picture(tmp_path / "a.png", True)
+    monkeypatch.chdir(tmp_path)
+    assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png", *flags) == 1
+    assert words in capfd.readouterr().err
+    assert not (tmp_path / "strokes.gif").exists()
+
+
+def test_without_a_number_a_small_data_set_is_shown_whole(tiny_run, tmp_path, monkeypatch, capfd):
+    few = data.Images(np.zeros((3, 28, 28, 1), np.uint8), 255, "digits", "test")
+    monkeypatch.setattr(data, "load", lambda *_: few)
+    flags = f"--workdir={tiny_run}", "--mode=reconstruct", f"--out={tmp_path}/a.png"
+    assert run_script("generate.py", *flags) == 0
+    assert "3 images from" in capfd.readouterr().out
+    assert run_script("generate.py", *flags, "--num=16") == 1
+    assert "num must be at most the 3 images" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["reconstruct", "complete"])
+def test_without_the_data_of_its_training_a_model_is_given_digits(
+        tmp_path, monkeypatch, capfd, mode):
+    monkeypatch.setattr(tfds, "is_prepared", lambda *_: False)
+    monkeypatch.setattr(tfds, "_download", lambda *_: pytest.fail("a download began"))
+    flags = "--workdir=mnist", f"--out={tmp_path}/a.png", f"--mode={mode}", "--num=1"
+    assert run_script("generate.py", *flags, "--imaginations=1") == 0
+    assert ("The images of mnist are not on this machine, so those of digits take their place"
+            in capfd.readouterr().out)
+
+
+@pytest.mark.parametrize("ending", ["gif", "png"])
+def test_completed_images_keep_what_is_known(tiny_run, tmp_path, ending):
+    out = tmp_path / f"a.{ending}"
+    assert run_script("generate.py", f"--workdir={tiny_run}", f"--out={out}", "--mode=complete",
+                      "--num=2", "--imaginations=2", "--keep=bottom", "--seed=0") == 0
+    shown = (iio.imread(out) if ending == "png" else iio.imread(out, index=None)[-1])[..., 0]
+    side = (shown.shape[1] + 4) // 4 - 4  # of what is known, two imaginations, and the whole image
+    tile = [shown[side // 2 + 4:side - 4, k * (side + 4):][:, 4:side - 4] for k in range(4)]
+    for imagined in tile[:3]:
+        np.testing.assert_array_equal(imagined, tile[3])
+
+
+def test_limits_of_a_format_are_named_before_the_work(tiny_run, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(draw_tf.DRAW, "infer_step", lambda *_: pytest.fail("the work began"))
+    many = data.Images(np.zeros((3000, 28, 28, 1), np.uint8), 255, "digits", "test")
+    monkeypatch.setattr(data, "load", lambda *_: many)
+    assert run_script("generate.py", f"--workdir={tiny_run}", "--mode=complete", "--num=3000",
+                      "--imaginations=1", f"--out={tmp_path}/a.gif") == 1
+    assert "a GIF has at most 65535 pixels a side" in capfd.readouterr().err
+
+
+def test_a_user_sees_what_is_meant_for_users():
+    assert set(dir(draw_tf)) == {*draw_tf.__all__, "__version__"}
+    assert {"data", "load", "save", "DRAW"} <= set(dir(draw_tf))
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert draw_tf.__version__.count(".") == 2 and draw_tf.__version__ not in setup

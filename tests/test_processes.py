@@ -22,12 +22,11 @@ def test_one_trains_in_a_workdir_until_nobody_reads_or_its_terminal_closes(tmp_p
     pipe, stdout = multiprocessing.Pipe(duplex=False)
     with child.training(*flags, stdout=stdout, stderr=errors) as first:
         with pipe, open(os.dup(pipe.fileno())) as reader:  # goes as in `train.py ... | head -2`
-            lines = [reader.readline() for _ in range(2)]
-            assert all(line.startswith("step ") for line in lines), errors.read_text()
+            assert any(line.startswith("step ") for line in reader), errors.read_text()
             assert run_script("train.py", *flags) == 1
             out, said = capfd.readouterr()
             (line,) = said.splitlines()
-            assert line.startswith(f"train.py: --workdir={workdir} is in use by another training")
+            assert line.startswith(f"train.py: workdir {workdir} is in use by another training")
             assert out == "" and first.is_alive()
         first.join()
         assert (first.exitcode, errors.read_text()) == (0, "")

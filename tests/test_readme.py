@@ -1,28 +1,27 @@
-"""The README: its commands run, its Python runs, its numbers and what it names are there."""
+"""The README and the texts beside it: commands run, Python runs, what is named exists."""
 
 import json
 import re
-import runpy
 import shlex
-import subprocess
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
+import draw_tf
 from draw_tf import checkpoints, data, training
 from draw_tf.benchmark import measure
-from draw_tf.pictures.tiles import encode_png
 from tests.support.cli import ROOT, run_module, run_script
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for language, block in BLOCKS if language == "bash"
-            for line in block.strip().splitlines()]
-FIGURES = {  # of each command that ships weights, what stands in the table of results
-    "binarized_mnist_cpu": r"\*\*{bound_nats:.2f}\*\* ± {bound_se:.2f}.*\*\*{iwae_nats:.2f}\*\*",
-    "binarized_mnist_cpu_64": r"\*\*{bound_nats:.2f}\*\* ± {bound_se:.2f}.*\*\*{iwae_nats:.2f}\*\*",
-    "mnist": r"\*\*{bound_nats:.2f}\*\* ± {bound_se:.2f}",
-    "quickstart_colour": r"\*\*{bound_nats:.2f}\*\* ± {bound_se:.2f}"}
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (
+    "README.md", "assets/training.md", "assets/article_and_paper.md", "assets/results/README.md",
+    "assets/README.md", "tests/README.md", ".github/CONTRIBUTING.md")}
+README, RESULTS = TEXTS["README.md"], TEXTS["assets/results/README.md"]
+BLOCKS = [block for text in TEXTS.values()
+          for block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)]
+COMMANDS = list(dict.fromkeys(  # in the order of the texts, each once
+    command for language, block in BLOCKS if language == "bash"
+    for command in re.sub(r"\s*\\\n\s*", " ", block).strip().splitlines()))
 # what makes a training small enough for a test; flags given later win
 TINY = ("--glimpses=2", "--hidden_size=8", "--latent_size=2", "--batch_size=20", "--train_steps=2",
         "--jit_compile=false")
@@ -34,10 +33,13 @@ def folder(tmp_path_factory):
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("train.py", "generate.py", "draw_tf"):
         (copy / name).symlink_to(ROOT / name)
-    pixels = np.random.RandomState(0).randint(0, 256, (160, 9, 12, 3)).astype(np.uint8)
+    rng = np.random.RandomState(0)
     (copy / "pictures").mkdir()
-    for number, picture in enumerate(pixels):  # the last 16 are the test split
-        (copy / "pictures" / f"{number:03}.png").write_bytes(encode_png(picture))
+    for number in range(160):  # the last 16 are the test split
+        picture = rng.randint(0, 256, (9, 12, 3)).astype(np.uint8)
+        iio.imwrite(copy / "pictures" / f"{number:03}.png", picture)
+    seven = 255 - data.load("digits", "test").pixels[0].repeat(4, 0).repeat(4, 1)  # dark on light
+    iio.imwrite(copy / "seven.png", seven[..., 0])
     return copy
 
 
@@ -77,9 +79,25 @@ def check_benchmark(arguments, folder, monkeypatch):
             assert (folder / word.partition("=")[2]).stat().st_size > 0
 
 
+def check_evaluation(arguments, monkeypatch):
+    flags = dict(word.lstrip("-").split("=") for word in arguments)
+    name = flags["workdir"]
+    if name not in checkpoints.pretrained():
+        monkeypatch.setattr(data, "load", few_images)
+        assert run_module("draw_tf.evaluate", *arguments, "--nojit_compile") == 0
+        return
+    report = json.loads((checkpoints.resolve(name) / "evaluation.json").read_text())
+    assert int(flags["noise_samples"]) == report["noise_samples"]
+    assert report["importance_samples"] == (int(flags.get("importance_samples", 0)) or None)
+    figures = "**{bound_nats:.2f}** ± {bound_se:.2f}".format(**report)
+    if report["importance_samples"]:
+        figures += "; K = {importance_samples}: **{iwae_nats:.2f}**".format(**report)
+    assert figures in README and figures in RESULTS
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_runs(folder, monkeypatch, capfd, command):  # in the README's order
+def test_command_runs(folder, monkeypatch, capfd, command):  # in the order of the texts
     monkeypatch.chdir(folder)
     program, *arguments = words_of(command)
     if program == "tensorboard":
@@ -93,62 +111,55 @@ def test_command_runs(folder, monkeypatch, capfd, command):  # in the README's o
         assert run_script("generate.py", *arguments[1:]) == 0
         out = next(word for word in arguments if word.startswith("--out="))
         assert (folder / out.partition("=")[2]).stat().st_size > 0
-    elif arguments[1] == "pytest":
-        assert set(arguments[2:]) <= {"-q", "-n", "auto"}  # all tests: this one is among them
+    elif arguments[1] in ("pytest", "ruff", "mypy"):
+        assert set(arguments[2:]) <= {"-q", "-n", "auto", "-m", "not slow", "check", "draw_tf"}
     elif arguments[1] == "draw_tf.benchmark":
         check_benchmark(arguments[2:], folder, monkeypatch)
-    elif arguments[1] == "draw_tf.evaluate" and any(
-            f"--workdir={name}" in arguments for name in checkpoints.pretrained()):
-        name = next(word for word in arguments if word.startswith("--workdir=")).partition("=")[2]
-        flags = dict(word.lstrip("-").split("=") for word in arguments[2:])
-        report = json.loads((checkpoints.resolve(name) / "evaluation.json").read_text())
-        assert int(flags["noise_samples"]) == report["noise_samples"]
-        assert report["importance_samples"] == (int(flags.get("importance_samples", 0)) or None)
-        assert re.search(FIGURES[name].format(**report), README), report
+    elif arguments[1] == "draw_tf.evaluate":
+        check_evaluation(arguments[2:], monkeypatch)
     else:
-        if arguments[1] == "draw_tf.evaluate":
-            monkeypatch.setattr(data, "load", few_images)
-            arguments.append("--nojit_compile")
         assert run_module(*arguments[1:]) == 0
 
 
-@pytest.mark.slow  # Keras compiles it with XLA
-def test_the_python_example_runs():
+def python_example():
     (example,) = [block for language, block in BLOCKS if language == "python"]
-    assert "glimpses=10" in example
+    return example
+
+
+@pytest.mark.slow  # Keras compiles it with XLA
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = python_example()
+    for long, short in {"glimpses=10": "glimpses=2", "epochs=20": "epochs=1"}.items():
+        assert example.count(long) == 1
+        example = example.replace(long, short)
     names = {}
-    exec(example.replace("glimpses=10", "glimpses=2"), names)  # compiles in a fifth of the time
-    assert names["out"].logits.shape == (64, 28, 28, 1)
-    assert names["out"].kl_nats.shape == (2, 64)
-    assert names["strokes"].shape == (2, 16, 28, 28, 1)
+    exec(example, names)
+    assert names["trace"].kl_nats.shape == (2, 16)
+    assert (tmp_path / "redrawn.gif").read_bytes().startswith(b"GIF")
 
 
 def test_there_are_two_commands_for_a_newcomer():
-    first, second = [command for command in COMMANDS if "venv" in command]
+    first, second = [command for command in COMMANDS if "venv" in command][:2]
     assert "pip install -q -e . &&" in first and "quickstart.flags" in first
     assert "pip install -q -e '.[test]' &&" in second and "pytest" in second
 
 
-def test_files_that_are_named_exist():
-    named = set(re.findall(r"`((?:draw_tf|tests|assets)/[\w./-]*)`", README))
-    named |= set(re.findall(r"\]\((assets/[^)]+)\)", README))
-    assert named
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 250 and len(README.split()) <= 2600
+    for name, text in TEXTS.items():
+        for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+            if language == "bash":
+                assert max(map(len, block.splitlines())) <= 100, (name, block)
 
 
-@pytest.mark.parametrize("origin, link", [
-    ("https://github.com/some/draw.git\n", "](https://github.com/some/draw/raw/HEAD/assets/"),
-    ("git@github.com:some/draw\n", "](https://github.com/some/draw/raw/HEAD/assets/"),
-    ("", None), ("/home/some/draw\n", None)])
-def test_a_package_index_shows_the_pictures_of_the_repository(monkeypatch, origin, link):
-    given = {}
-    monkeypatch.setattr("setuptools.setup", given.update)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess(
-        [], 0, stdout=origin))
-    runpy.run_path(str(ROOT / "setup.py"))
-    text = given["long_description"]
-    assert "](assets/" not in text and "![](" not in text
-    assert (link in text and "![" in text) if link else "![" not in text
+@pytest.mark.parametrize("name", TEXTS)
+def test_files_that_are_named_exist(name):
+    text = TEXTS[name]
+    named = set(re.findall(r"`((?:draw_tf|tests|assets|\.github)/[\w./-]*)`", text))
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", text)
+    files = [ROOT / path for path in named] + [(ROOT / name).parent / path for path in links]
+    assert [path for path in sorted(files) if not path.exists()] == []
 
 
 def test_every_flagfile_has_its_command():
@@ -156,6 +167,25 @@ def test_every_flagfile_has_its_command():
         assert any(f"draw_tf/configs/{path.name}" in command for command in COMMANDS), path.name
 
 
-def test_every_data_set_is_listed():
+def test_every_data_set_and_all_weights_are_listed():
     for name in data.names():
         assert f"| `{name}` |" in README, name
+    for name in checkpoints.pretrained():
+        assert f"| `{name}` |" in README, name
+
+
+def test_extras_that_are_named_exist():
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    for text in TEXTS.values():
+        for extra in re.findall(r"\.\[(\w+)\]", text):
+            assert f'"{extra}": [' in setup, extra
+
+
+def test_the_table_of_functions_is_true():
+    methods = re.findall(r"`DRAW\.(\w+)`", README)
+    functions = re.findall(r"`(\w+)` in `(draw_tf/[\w/]+\.py)`", README)
+    assert methods and functions
+    for name in methods:
+        assert callable(getattr(draw_tf.DRAW, name))
+    for name, path in functions:
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), (name, path)

@@ -1,13 +1,15 @@
 """train.py as a person calls it."""
 
 import dataclasses
+import os
 import re
 
 import numpy as np
 import pytest
+from absl import flags
 
-from draw_tf import DRAWConfig, TrainConfig, data, training
-from tests.support.cli import ROOT, run_script
+from draw_tf import DRAWConfig, TrainConfig, data, devices, training
+from tests.support.cli import ROOT, run_module, run_script
 
 
 @pytest.fixture
@@ -53,10 +55,39 @@ def test_every_flagfile_that_ships_reaches_the_training(path, trained, monkeypat
         name: settings[name] for name in given}
 
 
-def test_help_lists_the_settings(capsys):
-    assert run_script("train.py", "--help") == 1  # absl's way
-    printed = capsys.readouterr().out
-    assert all(f"--{name}: " in printed for name in ("workdir", "glimpses", "batch_size"))
+def test_values_of_one_command_do_not_reach_the_next(trained):
+    known = set(flags.FLAGS)
+    assert run_script("train.py", "--workdir=first", "--glimpses=3", "--verbosity=1") == 0
+    assert run_module("draw_tf.train", "--workdir=second", "--glimpse=3") == 1  # unknown
+    assert run_module("draw_tf.train", "--workdir=second") == 0
+    assert run_script("generate.py", "--num=0") == 1  # whose flags have the same names
+    assert run_script("train.py", "--workdir=third") == 0
+    assert [call[2] for call in trained] == ["first", "second", "third"]
+    assert [call[0].glimpses for call in trained] == [3, 10, 10]
+    assert set(flags.FLAGS) == known and flags.FLAGS["verbosity"].value != 1
+
+
+def test_ipython_runs_it_twice(trained, monkeypatch):
+    interactive = pytest.importorskip("IPython.core.interactiveshell")
+    shell = interactive.InteractiveShell()
+    for name in ("first", "second"):
+        shell.run_line_magic("run", f"{ROOT}/train.py --workdir={name}")
+    assert [call[2] for call in trained] == ["first", "second"]
+
+
+@pytest.mark.parametrize("flag", ["--dataset=folder:{}", "--workdir={}", "--start={}"])
+def test_a_name_that_tensorflow_cannot_take_is_refused(tmp_path, monkeypatch, capfd, flag):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"a\xff")
+    assert run_script("train.py", "--workdir=run", flag.format(name), "--train_steps=1") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "is not UTF-8" in line and "a\\udcff" in line
+    assert not [path for path in tmp_path.rglob("*") if path.name not in ("run", ".lock")]
+
+
+def test_the_first_line_says_what_is_computed_on(trained, capfd):
+    assert run_script("train.py", "--workdir=run") == 0
+    assert capfd.readouterr().out.startswith(f"Computing on {devices.in_words()}.\n")
 
 
 def test_another_architecture_is_refused_by_name(tiny_run, capfd):

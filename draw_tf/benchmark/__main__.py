@@ -8,17 +8,17 @@ compile; page faults per step; MiB that the device held at most (on a CPU, by ho
 grew); and MiB that the whole process held at most.
 """
 
+import io
 import json
 import math
-import pathlib
 
 from absl import flags
 
-from draw_tf import commands
+from draw_tf import commands, devices
 from draw_tf.benchmark import jobs, measure
 from draw_tf.config import TrainConfig
 from draw_tf.errors import ConfigError, why
-from draw_tf.files import check_output, write_json
+from draw_tf.files import check_output, local_path, write_json, write_whole
 from draw_tf.pictures import curves
 
 FLAGS = flags.FLAGS
@@ -59,8 +59,10 @@ def define_flags() -> None:
 
 def _heading(machine):
     """The first lines of the table: the machine, and the names of the columns."""
-    return (f"{machine['device']}, {machine['cpu_cores']} CPU cores, "
-            f"TensorFlow {machine['tensorflow']}\n"
+    cores = f"{machine['cpu_cores']} CPU cores"
+    where = (f"{cores}, {machine['device']}" if machine["kind"] == "CPU" else
+             f"{devices.with_article(machine['device'])}, {cores}")
+    return (f"On {where}, TensorFlow {machine['tensorflow']}\n"
             + "".join(f"{head:{width}}" for head, width, _, _ in COLUMNS))
 
 
@@ -83,9 +85,9 @@ def _plot(path, records):
     plt = curves.pyplot()
     figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                                 sharex="col", sharey="row", layout="constrained")
-    for sweep, (upper, lower) in zip(sweeps, axes.T):
+    for sweep, (upper, lower) in zip(sweeps, axes.T, strict=True):
         field, _ = jobs.SWEEPS[sweep]
-        lines = {}
+        lines: dict[str, list] = {}
         for record in records:
             if record["sweep"] == sweep:
                 lines.setdefault(f"{record['task']}, {record['mode']}", []).append(record)
@@ -101,16 +103,16 @@ def _plot(path, records):
     axes[0, 0].set(ylabel="images/s", yscale="log")
     axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
     axes[0, 0].legend()
-    figure.savefig(path, dpi=150, format="png")
+    png = io.BytesIO()
+    figure.savefig(png, dpi=150, format="png")
     plt.close(figure)
+    write_whole(path, png.getvalue())
 
 
 def _read(path):
     """Reads and prints the report that `--json` wrote."""
-    newer = {"page_faults_per_step": None, "peak_memory_mib": None}  # older files lack these
     try:
-        report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        report["records"] = [{**newer, **record} for record in report["records"]]
+        report = json.loads(local_path(path, "from_json").read_text(encoding="utf-8"))
         for record in report["records"]:
             if record["sweep"]:
                 record[jobs.SWEEPS[record["sweep"]][0]]  # which a plot needs
@@ -137,7 +139,10 @@ def _measure():
                             steps_per_call=FLAGS.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
-    report = {"machine": measure.machine(), "records": []}
+    unused = devices.unused_card()
+    if unused:
+        print(unused)
+    report: dict = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)
     for job in chosen:
         record = measure.measure_apart(job, FLAGS.seconds, FLAGS.peak)
@@ -160,5 +165,10 @@ def main(_):
         _plot(FLAGS.plot, report["records"])
 
 
+def command() -> None:
+    """Runs the command."""
+    commands.start(define_flags, main, says_device=False)
+
+
 if __name__ == "__main__":
-    commands.start(define_flags, main)
+    command()

@@ -3,8 +3,9 @@
 import dataclasses
 
 from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError
-from draw_tf.models.recurrence import auto_unroll, device_kind
+from draw_tf.models.recurrence import auto_unroll
 
 MODES = ("eager", "graph", "xla")
 TASKS = ("train", "generate")
@@ -69,7 +70,7 @@ def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
         field, values = SWEEPS[sweep]
         for value in values:
             if field != "batch_size":
-                model_config = dataclasses.replace(article, **{field: value})
+                model_config = dataclasses.replace(article, **{field: value})  # type: ignore[arg-type]
                 cases.append((f"{sweep}={value}", model_config, article_batch, sweep))
             elif value <= LARGEST_BATCH[device_kind()]:
                 cases.append((f"{sweep}={value}", article, value, sweep))

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import multiprocessing
-import os
 import platform
 import statistics
 import sys
@@ -21,15 +20,15 @@ import tensorflow as tf
 from draw_tf import commands, data
 from draw_tf.benchmark.flops import matmul_flops
 from draw_tf.benchmark.jobs import Job
+from draw_tf.devices import cpu_cores, device_kind, gpu_names
 from draw_tf.errors import DRAWError
 from draw_tf.models.draw import DRAW
-from draw_tf.models.recurrence import device_kind
 from draw_tf.training.trainer import Trainer
 
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]  # as if it were a module
 
 WINDOWS = 7  # stretches of time, whose median is reported
 PEAK_SIDE = {"CPU": 1536, "GPU": 8192}  # of the square matrices that the peak is measured with
@@ -46,9 +45,9 @@ class Times(NamedTuple):
 
 
 def _device_name():
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    names = gpu_names()
+    if names:
+        return names[0]
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
@@ -58,8 +57,7 @@ def _device_name():
 
 def machine() -> dict:
     """The machine: its device in words, the CPU cores this process may use, and versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"kind": device_kind(), "device": _device_name(), "cpu_cores": cores,
+    return {"kind": device_kind(), "device": _device_name(), "cpu_cores": cpu_cores(),
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}}
 
@@ -72,7 +70,7 @@ def matmul_peak(seconds: float = 0.5) -> float:
     side = PEAK_SIDE[device_kind()]
     a, b = tf.random.normal([2, side, side])  # [side, side] each
     _seconds(lambda: tf.matmul(a, b))  # the first does not count
-    times, end = [], time.perf_counter() + seconds
+    times, end = list[float](), time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         times.append(_seconds(lambda: tf.matmul(a, b)))
     return 2 * side**3 / min(times) / 1e9

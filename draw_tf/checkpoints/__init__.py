@@ -2,7 +2,7 @@
 
 from draw_tf.checkpoints.weights import assign_weights, named_weights, save_weights
 from draw_tf.checkpoints.workdir import (
-    best_pretrained,
+    DEFAULT_WEIGHTS,
     load,
     load_with_step,
     pretrained,

@@ -9,6 +9,7 @@ Letters in shapes: D hidden size, n side of an attention grid.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from draw_tf.checkpoints.weights import assign_weights, check_shapes, save_weigh
 from draw_tf.checkpoints.workdir import CONFIG, WEIGHTS, check_name, write_settings
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError, WorkdirError, why, written
+from draw_tf.files import PathLike, exists, local_path
 from draw_tf.models.draw import DRAW
 
 FORGET_BIAS = 1.0  # what TensorFlow 1's LSTMCell adds at run time
@@ -26,7 +28,7 @@ OPTIMIZER = ("Adam", "Adam_1", "beta1_power", "beta2_power", "global_step")
 
 def _our_names(config):
     """The names of our weights whose rows each of the listing's variables joins, by its name."""
-    names = {}
+    names: dict[str, list[str]] = {}
     for ours in weight_shapes(config):  # an LSTM's kernel comes before its recurrent kernel
         layer, part = ours.split("/")
         if layer == "first":  # the listing starts from zeros
@@ -48,7 +50,7 @@ def listing_shapes(model: DRAW) -> dict[str, tuple]:
             for name, parts in _our_names(model.config).items()}
 
 
-def load_listing_weights(model: DRAW, weights) -> None:
+def load_listing_weights(model: DRAW, weights: Mapping[str, np.ndarray]) -> None:
     """Sets every weight of a model with `equations="article"` from the listing's variables.
 
     `weights` is a mapping from the listing's names to arrays; `listing_shapes(model)` lists them.
@@ -58,13 +60,15 @@ def load_listing_weights(model: DRAW, weights) -> None:
     Raises ValueError where the model has other equations, or a variable is missing, not one of the
     model's, or of another shape; then no weight is set.
     """
-    if model.config.equations != "article":
+    equations = getattr(model.config, "equations", None)  # a VAE has none
+    if equations != "article":
         raise ValueError("the listing's weights need a model with equations='article', got "
-                         f"{model.config.equations!r}")
+                         f"{equations!r}")
     weights = {name: np.asarray(value) for name, value in weights.items()}
     check_shapes(listing_shapes(model), {name: value.shape for name, value in weights.items()},
                  "listing's variable", "not one that this model has a place for")
-    shapes, ours = weight_shapes(model.config), {}
+    shapes = weight_shapes(model.config)
+    ours: dict[str, np.ndarray] = {}
     for name, parts in _our_names(model.config).items():
         value = weights[name]
         if "lstm_cell" in name:
@@ -73,16 +77,17 @@ def load_listing_weights(model: DRAW, weights) -> None:
                 f = f + FORGET_BIAS
             value = np.concatenate([i, f, j, o], axis=-1)  # [inputs + D, 4D] or [4D]
         rows = shapes[parts[0]][0]
-        ours.update(zip(parts, (value[:rows], value[rows:])))
+        ours.update(zip(parts, (value[:rows], value[rows:]), strict=False))  # one part or two
     assign_weights(model, ours)
 
 
-def read_checkpoint(path) -> dict[str, np.ndarray]:
+def read_checkpoint(path: PathLike) -> dict[str, np.ndarray]:
     """The model's variables in a TensorFlow 1 checkpoint, those of its optimizer left out.
 
     Its `path` is the prefix that `tf.train.Saver.save` returned, its .index file, or their folder.
     Raises ConfigError where there is none that can be read.
     """
+    path = local_path(path, "checkpoint")
     try:
         reader = tf.train.load_checkpoint(str(path).removesuffix(".index"))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
@@ -124,7 +129,8 @@ def _infer_config(weights, image_shape, **fields):
                       read_attention=reads, write_attention=writes, equations="article", **fields)
 
 
-def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: int = 10,
+def import_checkpoint(checkpoint: PathLike, workdir: PathLike,
+                      image_shape: tuple[int, int, int] = (28, 28, 1), glimpses: int = 10,
                       shared_noise: bool = True) -> DRAWConfig:
     """Makes a workdir of the listing's checkpoint (see `read_checkpoint`); returns its settings.
 
@@ -133,9 +139,10 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
     WorkdirError where the workdir holds a run already or cannot be written.
     """
     workdir = check_name(workdir)
-    for name in (CONFIG, WEIGHTS, FOLDER):
-        if (workdir / name).exists():
-            raise WorkdirError(f"--workdir={workdir} already holds {name}: give another")
+    with written(f"workdir {workdir}"):
+        for name in (CONFIG, WEIGHTS, FOLDER):
+            if exists(workdir / name):
+                raise WorkdirError(f"workdir {workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
     config = _infer_config(weights, image_shape, glimpses=glimpses, shared_noise=shared_noise)
     model = DRAW(config)
@@ -145,6 +152,6 @@ def import_checkpoint(checkpoint, workdir, image_shape=(28, 28, 1), glimpses: in
         raise ConfigError(f"checkpoint {str(checkpoint)!r} is not the listing's: {error}"
                           ) from error
     write_settings(workdir, config, TrainConfig(dataset="mnist"))
-    with written(f"--workdir={workdir}"):
+    with written(f"workdir {workdir}"):
         save_weights(model, workdir / WEIGHTS)
     return config

@@ -1,4 +1,8 @@
-"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole."""
+"""The checkpoints of a run: written, pruned, and read back from the newest one that is whole.
+
+`tf.train.CheckpointManager` is not used: it reads no older checkpoint where the newest is damaged,
+knows none where its one text file is lost, and deletes old ones before new ones are on the disk.
+"""
 
 import collections
 import contextlib
@@ -8,34 +12,35 @@ import pathlib
 import re
 import shutil
 import sys
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from draw_tf.errors import WorkdirError, why
-from draw_tf.files import remove_partial, write_whole
+from draw_tf.errors import WorkdirError, why, written
+from draw_tf.files import PathLike, found, remove_partial, write_whole
 
 FOLDER = "checkpoints"
 KEPT = 2  # checkpoints of a run
 
 
-def saved_steps(workdir) -> list[int]:
-    """The steps of a run's checkpoints, the newest first."""
-    paths = (pathlib.Path(workdir) / FOLDER).glob("ckpt-*.index")
+def saved_steps(workdir: PathLike) -> list[int]:
+    """The steps of a run's checkpoints, the newest first; raises OSError if it may not look."""
+    paths = found(pathlib.Path(workdir) / FOLDER, "ckpt-*.index")
     numbers = (path.stem.removeprefix("ckpt-") for path in paths)
     return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
 
 
-def prefix(workdir, step: int) -> str:
+def prefix(workdir: PathLike, step: int) -> str:
     """The path of a checkpoint without its endings, as TensorFlow names it."""
     return str(pathlib.Path(workdir) / FOLDER / f"ckpt-{step}")
 
 
-def latest(workdir) -> str | None:
+def latest(workdir: PathLike) -> str | None:
     """The `prefix` of a run's newest checkpoint, or None."""
     return next((prefix(workdir, step) for step in saved_steps(workdir)), None)
 
 
-def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
+def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
     """Writes a checkpoint, then removes all but the newest `KEPT` up to `step`.
 
     Raises WorkdirError where it cannot be written; nothing of it is left, and the others are kept.
@@ -44,7 +49,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
     try:
         folder.mkdir(exist_ok=True)
         checkpoint.write(path)
-        for part in folder.glob(f"ckpt-{step}.*"):
+        for part in found(folder, f"ckpt-{step}.*"):
             with open(part, "rb") as file:  # on the disk before older ones go
                 os.fsync(file.fileno())
     except (OSError, tf.errors.OpError) as error:
@@ -54,7 +59,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir, step: int) -> None:
     _prune(workdir, step)
 
 
-def tidy(workdir, step: int) -> None:
+def tidy(workdir: PathLike, step: int) -> None:
     """Finishes a `save` of this step that was killed; may raise OSError.
 
     Where there are later checkpoints, the next `save` does it.
@@ -76,7 +81,7 @@ def _prune(workdir, step):
 
 def _remove_others(folder, kept):
     """Removes what belongs to checkpoints of other steps than `kept`, and half-written ones."""
-    for path in folder.glob("ckpt-*"):
+    for path in found(folder, "ckpt-*"):
         whole = re.fullmatch(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)", path.name)
         ours = re.match(r"ckpt-\d+(\.|_temp)", path.name)
         if ours and not (whole and int(whole[1]) in kept):
@@ -96,7 +101,7 @@ def _reading(path):
 
 def sizes(path: str) -> dict[str, int]:
     """How many numbers each part of a checkpoint has, such as "average"; may raise WorkdirError."""
-    counted = collections.Counter()  # 0 for parts that it lacks
+    counted: collections.Counter[str] = collections.Counter()  # 0 for parts that it lacks
     with _reading(path):
         for name, shape in tf.train.list_variables(path):
             counted[name.partition("/")[0]] += math.prod(shape)
@@ -109,14 +114,16 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
         checkpoint.read(path).expect_partial().assert_existing_objects_matched()
 
 
-def restore_newest(workdir, restore_from) -> bool:
+def restore_newest(workdir: PathLike, restore_from: Callable[[str], object]) -> bool:
     """Goes back to the newest checkpoint that is whole; reports those that are not.
 
     `restore_from` takes a checkpoint's `prefix`, and raises WorkdirError where it cannot be read.
     Returns whether there is any checkpoint; raises WorkdirError where none of them can be read.
     """
     failure = None
-    for step in saved_steps(workdir):
+    with written(f"workdir {workdir}", done="read"):
+        steps = saved_steps(workdir)
+    for step in steps:
         try:
             restore_from(prefix(workdir, step))
         except WorkdirError as error:

@@ -1,23 +1,28 @@
-"""The weights of a model by name, and as a file that needs no pickle."""
+"""The weights of a model by name, and as a safetensors file, which other tools read as well.
 
-import io
+Such a file holds numbers, their names and shapes, and no code.
+"""
+
 import math
 import os
-import zipfile
+import re
+from collections.abc import Mapping
 
 import keras
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
-from draw_tf.config import DRAWConfig, VAEConfig
+from draw_tf.config import ModelConfig
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_whole
-from draw_tf.models import DRAW, model_class
+from draw_tf.models import model_class
 from draw_tf.models.base import ImageModel
 from draw_tf.models.draw import FIRST
 
-STEP = "step"  # in a file of weights, beside the variables
+STEP = "step"  # the key of the training step in a file's metadata
 LARGEST = 2**27  # weights that a file may hold
-HEADER = 2**14  # bytes before an array's numbers, at most
+HEADER = 2**20  # bytes of names and shapes that a file may have before its numbers
 
 
 def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
@@ -28,7 +33,7 @@ def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
                     if variable.name in FIRST}
 
 
-def assign_weights(model: ImageModel, weights) -> None:
+def assign_weights(model: ImageModel, weights: Mapping[str, np.ndarray]) -> None:
     """Sets every weight of a model from a mapping of name to array.
 
     Raises ValueError for one that is missing, unknown or of another shape; then none is set.
@@ -38,32 +43,30 @@ def assign_weights(model: ImageModel, weights) -> None:
         variable.assign(weights[name].astype(variable.dtype))
 
 
-def save_weights(model: ImageModel, path: str | os.PathLike, dtype=np.float32,
+def save_weights(model: ImageModel, path: str | os.PathLike, dtype: type = np.float32,
                  step: int | None = None) -> None:
-    """Writes `named_weights` as an .npz, with their step if given; may raise OSError."""
-    arrays = {} if step is None else {STEP: np.int64(step)}
-    for name, variable in named_weights(model).items():
-        arrays[name] = variable.numpy().astype(dtype)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_whole(path, buffer.getvalue())
+    """Writes `named_weights` as safetensors, with their step if given; may raise OSError."""
+    arrays = {name: variable.numpy().astype(dtype)
+              for name, variable in named_weights(model).items()}
+    write_whole(path, save(arrays, None if step is None else {STEP: str(step)}))
 
 
-def weight_shapes(config: DRAWConfig | VAEConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of each of `named_weights`, of a model that need not be built."""
-    model, shapes = model_class(config), {}
+    model = model_class(config)
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, units) in model.layer_sizes(config).items():
         lstm = name in ("encoder", "decoder")
         columns = 4 * units if lstm else units  # of four gates
         shapes |= {f"{name}/kernel": (inputs, columns), f"{name}/bias": (columns,)}
         if lstm:
             shapes[f"{name}/recurrent_kernel"] = (units, columns)
-    if config.equations == "paper" and model is DRAW:
-        shapes |= {f"first/{name}": shape for name, shape in DRAW.first_shapes(config).items()}
-    return shapes
+    return shapes | {f"first/{name}": shape
+                     for name, shape in model.first_shapes(config).items()}
 
 
-def check_shapes(wanted, found, what="weight", unknown="not one of this model's") -> None:
+def check_shapes(wanted: Mapping[str, tuple], found: Mapping[str, tuple], what: str = "weight",
+                 unknown: str = "not one of this model's") -> None:
     """Raises ValueError unless two dictionaries from name to shape are the same.
 
     In the message, `what` names the kind, and `unknown` describes a name that only `found` has.
@@ -75,49 +78,37 @@ def check_shapes(wanted, found, what="weight", unknown="not one of this model's"
             raise ValueError(f"the {what} {name!r} must have shape {shape}, got {found[name]}")
 
 
-def read_weights(path: str | os.PathLike,
-                 config: DRAWConfig | VAEConfig) -> tuple[dict, int | None]:
+def read_weights(path: str | os.PathLike, config: ModelConfig
+                 ) -> tuple[dict[str, np.ndarray], int | None]:
     """Reads what `save_weights` wrote: the weights by name, and their step or None.
 
-    The file may come from a stranger: names, shapes and number types are checked before arrays
-    are read, and nothing is unpickled. Raises WorkdirError where it cannot be read, or is not of
-    a model with these settings.
+    The file may come from a stranger: names, shapes and number types are checked before any array
+    is read. Raises WorkdirError where it cannot be read, or is not of a model with these settings.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = _read_arrays(archive, weight_shapes(config))
-    except Exception as error:  # there is no end to what a damaged file can raise
+        arrays, step = _read_arrays(path, weight_shapes(config))
+    except (OSError, ValueError, SafetensorError) as error:
         raise WorkdirError(f"{path} cannot be read: {why(error)}") from error
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise WorkdirError(f"{path} cannot be used: {name} has numbers that are not finite")
-    step = arrays.pop(STEP, None)
-    return arrays, None if step is None else int(step)
+    return arrays, step
 
 
-def _read_arrays(archive, shapes):
-    """The arrays of an .npz; raises ValueError unless they are of these shapes, or a step."""
+def _read_arrays(path, shapes):
+    """The arrays of a file, and its step; raises ValueError where they are not of these shapes."""
     if sum(map(math.prod, shapes.values())) > LARGEST:
         raise ValueError(f"the settings are of a model with more than {LARGEST} weights")
-    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-    check_shapes(dict.fromkeys(shapes), dict.fromkeys(set(members) - {STEP}))  # only the names
-    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in members):
-        raise ValueError("its parts must be named NAME.npy, each name once")
-    arrays = {}
-    for name, info in members.items():
-        wanted, kind = ((), "int") if name == STEP else (shapes[name], "float")
-        if info.file_size > 8 * math.prod(wanted) + HEADER:
-            raise ValueError(f"{name!r} is not as long as its shape says")
-        with archive.open(info) as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                           else np.lib.format.read_array_header_2_0)
-            shape, by_columns, dtype = read_header(file)
-            if shape != wanted or dtype.kind != kind[0] or dtype.itemsize > 8:
-                raise ValueError(f"{name!r} must be {kind} of {wanted}, got {dtype} of {shape}")
-            # with a size, for a file that lies about its own would be unpacked whole
-            numbers = np.frombuffer(file.read(info.file_size), dtype)
-        if numbers.size != math.prod(wanted):
-            raise ValueError(f"{name!r} is not as long as its shape says")
-        arrays[name] = numbers.reshape(shape, order="F" if by_columns else "C")
-    return arrays
+    with open(path, "rb") as file:  # before the library reads a header of any length
+        if int.from_bytes(file.read(8), "little") > HEADER:
+            raise ValueError("it is not a safetensors file, or its header is too long")
+    with safe_open(path, framework="numpy") as file:
+        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+        check_shapes(shapes, {name: tuple(part.get_shape()) for name, part in parts.items()})
+        for name, part in parts.items():
+            if part.get_dtype() not in ("F16", "F32"):
+                raise ValueError(f"{name!r} must be of F16 or F32, got {part.get_dtype()}")
+        step = (file.metadata() or {}).get(STEP)
+        if step is not None and not re.fullmatch("[0-9]{1,18}", step):
+            raise ValueError(f"its step must be a whole number, got {step!r:.99}")
+        return {name: file.get_tensor(name) for name in parts}, step and int(step)

@@ -23,11 +23,8 @@ _OPTIONS.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoSh
 _OPTIONS.autotune.enabled = False
 
 
-def check_batch(images: Images, batch_size: int, num_shards: int = 1) -> None:
-    """Raises ConfigError unless `batch_size` fits the number of images and of shards."""
-    if batch_size > len(images):
-        raise ConfigError(
-            f"batch_size {batch_size} is more than the {len(images)} images of {images}")
+def check_batch(batch_size: int, num_shards: int) -> None:
+    """Raises ConfigError unless `batch_size` can be divided by `num_shards`."""
     if batch_size % num_shards:
         raise ConfigError(f"batch_size {batch_size} cannot be divided by {num_shards} devices")
 
@@ -37,8 +34,9 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     """The endless stream of training batches, each float32 [N/R, H, W, C] in [0, 1].
 
     Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
-    epoch and the start of the next. A batch depends on `images`, `batch_size`, `seed`, `binarize`
-    and the number of its step alone. Raises ConfigError for an argument out of its range.
+    epoch and the start of the next, and several epochs where there are few images. A batch depends
+    on `images`, `batch_size`, `seed`, `binarize` and the number of its step alone. Raises
+    ConfigError for an argument out of its range.
 
     Args:
       images: what to train on.
@@ -52,7 +50,7 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
     """
     check_whole(0, seed=seed, start_step=start_step)
     check_whole(1, batch_size=batch_size, num_shards=num_shards)
-    check_batch(images, batch_size, num_shards)
+    check_batch(batch_size, num_shards)
     shards = list(range(num_shards) if shards is None else shards)
     if not shards or not set(shards) <= set(range(num_shards)):
         raise ConfigError(f"shards must be among 0..{num_shards - 1}, got {shards}")

@@ -1,102 +1,159 @@
 """A folder of one's own pictures as a data set."""
 
+import errno
+import hashlib
 import itertools
 import os
 import pathlib
+import re
+import stat
 import sys
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from draw_tf.data.picture import ENDINGS, MODES, UnreadableError, fitted, opened, quiet
 from draw_tf.data.reading import collect
-from draw_tf.errors import ConfigError
+from draw_tf.errors import ConfigError, why
+from draw_tf.files import MADE_HERE, local_path
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
-MAX_PIXELS = 50_000_000  # a picture of more would take too much memory, or pretends to
-MODES = {1: "L", 3: "RGB"}  # Pillow's names, by the number of channels
+# What systems and tools put among pictures, in small letters; hidden names begin with a dot.
+NOT_PICTURES = {
+    "$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir",
+    "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__pycache__", "node_modules",
+    "site-packages"}
+OF_A_RUN = {"checkpoints", "weights.npz", "metrics.jsonl", ".lock"}  # beside config.json
+HELD_OUT = 0.1  # of the pictures
 
 
 def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.ndarray:
     """The pictures of "folder:PATH", cut to a shape's proportions and resized: uint8 [M, H, W, C].
 
-    They are sorted by their path below PATH, and the last tenth, at least one, is the test split.
-    Files that cannot be read are left out and counted on standard error.
+    They are sorted by their path. About a tenth of them, at least one, is the test split: a picture
+    belongs to it by the content of its file, so that neither its name nor other pictures move it.
+    Files that cannot be read and folders that may not be entered are left out and counted on
+    standard error. What is hidden, what systems and tools keep for themselves, and what this
+    package wrote are no pictures. Links are followed, and the same file counts once.
 
     Raises:
       ConfigError: PATH is not a folder, it holds fewer than two pictures or none of a split can be
-        read, one has more than 50 megapixels, or C is neither 1 nor 3.
+        read, or C is neither 1 nor 3.
     """
     if shape[2] not in MODES:
         raise ConfigError(f"dataset {name} has images of 1 or 3 channels, not {shape[2]}")
-    paths = _paths(name)
-    held_out = max(1, len(paths) // 10)
-    paths = paths[-held_out:] if split == "test" else paths[:-held_out]
+    paths, closed = _found(name)
     broken = []
 
-    def parts(pool):
-        for path, picture in zip(paths, pool.map(_read_picture, paths, itertools.repeat(shape))):
-            if picture is None:
-                broken.append(path)
+    def parts(pool, paths):
+        for path, picture in zip(
+                paths, pool.map(_picture, paths, itertools.repeat(shape)), strict=True):
+            if isinstance(picture, str):
+                broken.append(f"{path} ({picture})")
             else:
                 yield picture[np.newaxis]  # [1, H, W, C]
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, of files that are odd or large
-        pixels = collect(parts(pool), len(paths), shape, name)  # [M, H, W, C]
+    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        paths = _split(name, paths, split, pool)
+        pixels = collect(parts(pool, paths), len(paths), shape, name)  # [M, H, W, C]
     if not len(pixels):
         raise ConfigError(f"dataset {name}: none of the {len(paths)} pictures for {split} can be "
-                          f"read, the first being {paths[0]}")
-    if broken:
-        print(f"dataset {name}: left out {len(broken)} of {len(paths)} pictures for {split} that "
-              f"cannot be read, the first being {broken[0]}", file=sys.stderr, flush=True)
+                          f"read, the first being {broken[0]}")
+    for what, left_out in ((f"{len(broken)} of {len(paths)} pictures for {split} that cannot be "
+                            "read", broken),
+                           (f"for {split} the pictures of {len(closed)} folder"
+                            f"{'s' * (len(closed) > 1)} that cannot be entered", closed)):
+        if left_out:
+            print(f"dataset {name}: left out {what}, the first being {left_out[0]}",
+                  file=sys.stderr, flush=True)
     return pixels
 
 
-def _paths(name):
+def _found(name):
+    """The files that may be pictures, sorted by path, and the folders that cannot be entered."""
     text = name.partition(":")[2]
-    root = pathlib.Path(text).expanduser()
-    if not text or not root.is_dir():
-        raise ConfigError(f"dataset {name} needs a folder, and {text!r} is not one")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS
-                   and not path.name.startswith(".") and path.is_file())
-    if len(paths) < 2:
-        raise ConfigError(f"dataset {name} needs at least two pictures ({', '.join(ENDINGS)}), "
-                          f"and there {'is one' if paths else 'are none'}")
-    return paths
-
-
-def _read_picture(path, shape):
-    """A picture as uint8 [H, W, C], or None where the file cannot be read."""
+    root = str(local_path(text, "dataset folder:"))
     try:
-        with Image.open(path, formats=FORMATS) as image:  # reads the header only
-            if image.width * image.height <= MAX_PIXELS:
-                return _fitted(image, shape)
-    except Image.DecompressionBombError:  # far too large
-        pass
-    except Exception:  # Pillow raises many kinds
-        return None
-    raise ConfigError(f"picture {path} has more than {MAX_PIXELS // 10**6} megapixels by its "
-                      "header: make it smaller or take it out of the folder")
+        os.scandir(text and root).close()
+    except (OSError, ValueError) as error:  # ValueError of a name that none can have
+        reason = f"cannot be read ({why(error)})" if os.path.isdir(root) else "is not one"
+        raise ConfigError(f"dataset {name} needs a folder, and {text!r} {reason}") from error
+    files, closed, seen = [], set(), set()
+    waiting, links = [root], list[str]()
+    while waiting or links:  # links last: what is below the folder is found where it lies
+        path = waiting.pop() if waiting else links.pop(0)
+        picture = path.lower().endswith(ENDINGS)
+        try:
+            status = os.stat(path)
+            key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+            if key in seen:
+                continue
+            seen.add(key)
+            if stat.S_ISREG(status.st_mode) and picture:
+                files.append(pathlib.Path(path))
+            elif stat.S_ISDIR(status.st_mode):
+                picture = False
+                for entry in _entries(path, path == root):
+                    (links if entry.is_symlink() else waiting).append(entry.path)
+        except OSError as error:
+            if picture:  # reading will say why
+                files.append(pathlib.Path(path))
+            elif not (isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP):
+                folder = path if os.path.isdir(path) else os.path.dirname(path)
+                closed.add(f"{folder} ({why(error)})")
+    return sorted(files), sorted(closed)
 
 
-def _fitted(image, shape):
-    """The middle of an open picture as uint8 [H, W, C]."""
-    height, width, channels = shape
-    mode = MODES[channels]
-    # a large JPEG is decoded at an eighth to a half of its size where that is enough
-    excess = min(image.size) / (2 * max(height, width))
-    image.draft(mode, tuple(round(side / excess) for side in image.size))
-    ImageOps.exif_transpose(image, in_place=True)  # upright
-    if image.mode.startswith("I"):  # 16 bits
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    transparent = image.has_transparency_data
-    needed = "RGBA" if transparent else mode
-    if image.mode != needed:  # if not, it would make a copy
-        image = image.convert(needed)
-    image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-    if transparent:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert(mode)
-    return np.asarray(image).reshape(shape)
+def _entries(path, named):
+    """What is the user's in a folder, which is `named` in the name of the data set or below it."""
+    entries = list(os.scandir(path))
+    names = {entry.name for entry in entries}
+    run = "config.json" in names and not OF_A_RUN.isdisjoint(names)
+    if (run or "pyvenv.cfg" in names) and not named:
+        return []
+    return [entry for entry in entries if not (
+        entry.name.startswith(".") or entry.name.lower() in NOT_PICTURES
+        or entry.name.lower().endswith(".lrdata")
+        or run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name))]
+
+
+def _split(name, paths, split, pool):
+    """The files of a split, sorted by path."""
+    keys = dict(zip(paths, pool.map(_key, paths), strict=True))
+    ranked = sorted((keys[path], path) for path in paths if keys[path] is not None)
+    if len(ranked) < 2:
+        raise ConfigError(
+            f"dataset {name} needs at least two pictures ({', '.join(ENDINGS)}), one to train on "
+            f"and one to hold out, and there {'is one' if ranked else 'are none'}")
+
+    def readable(entry):
+        return not isinstance(_picture(entry[1], (1, 1, 1)), str)
+
+    held_out = min(max(1, sum(key < HELD_OUT for key, _ in ranked)), len(ranked) - 1)
+    if not any(map(readable, ranked[:held_out])):  # the next that can be read, if there is one
+        held_out += next(
+            (k for k, entry in enumerate(ranked[held_out:-1], 1) if readable(entry)), 0)
+    return sorted(path for _, path in (
+        ranked[:held_out] if split == "test" else ranked[held_out:]))
+
+
+def _key(path):
+    """Where a file lies in [0, 1] by its content; None for a picture that this package wrote."""
+    content = hashlib.blake2b(digest_size=8)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                if MADE_HERE in block:
+                    return None
+                content.update(block)
+    except OSError:  # said when it is read
+        return 1.0
+    return int.from_bytes(content.digest(), "big") / 2**64
+
+
+def _picture(path, shape):
+    """A picture as uint8 [H, W, C], or why it cannot be read."""
+    try:
+        with opened(path) as image:
+            return fitted(image, shape)
+    except UnreadableError as error:
+        return str(error)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from draw_tf import noise
 from draw_tf.data import digits, folder, tfds
 from draw_tf.errors import ConfigError
+from draw_tf.files import local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +144,14 @@ def load(name: str, split: str, data_dir: str | None = None,
         pixels = make(key, tf.range(len(pixels), dtype=tf.int64)).numpy()  # [M, H, W, C]
     labels = entry.labels and entry.labels(entry.splits[split])  # [M]
     return Images(pixels, 1 if entry.binary else 255, name, split, make, labels)
+
+
+def is_here(name: str, data_dir: str | None = None) -> bool:
+    """Whether `load` finds the images of a data set on this machine and downloads nothing."""
+    read = _entry(name).read
+    if getattr(read, "func", read) is tfds.read_split:
+        return tfds.is_prepared(name, data_dir)
+    return read is not folder.read or local_path(name.partition(":")[2], "dataset").is_dir()
 
 
 def evaluation_split(name: str) -> str:

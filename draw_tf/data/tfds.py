@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-import pathlib
+import os
 import sys
 import urllib.parse
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from draw_tf.data.reading import collect
 from draw_tf.errors import DataError, DRAWError, why
+from draw_tf.files import check_access, local_path
 
 READ_AT_ONCE = 256  # images
 
@@ -41,12 +42,15 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
     data set that is damaged or cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
-    folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
+    data_dir = data_dir and str(local_path(data_dir, "data_dir"))
+    folder = local_path(data_dir or tfds.core.constants.DATA_DIR, "data_dir") / name
     logger = logging.getLogger("absl")  # where TFDS logs
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
+            # what may not be read would be downloaded again
+            check_access(folder, folders=os.R_OK | os.X_OK)
             builder = tfds.builder(name, data_dir=data_dir)
             if not builder.is_prepared():
                 _download(tfds, builder)
@@ -65,6 +69,12 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
                         ) from error
     finally:
         logger.setLevel(level)
+
+
+def is_prepared(name: str, data_dir: str | None) -> bool:
+    """Whether a data set is in `data_dir`, so that reading it downloads nothing."""
+    import tensorflow_datasets as tfds
+    return tfds.builder(name, data_dir=data_dir).is_prepared()
 
 
 def _download(tfds, builder):

@@ -1,14 +1,19 @@
 """The models: DRAW (`draw.py`), a plain VAE to compare with, and the pure parts of both."""
 
+from typing import Any
+
+from draw_tf.config import ModelConfig
 from draw_tf.models.draw import DRAW
 from draw_tf.models.vae import VAE
 
-
-def model_class(config) -> type[DRAW | VAE]:
-    """The class of model for these settings, a DRAWConfig or a VAEConfig."""
-    return DRAW if isinstance(config, DRAW.Config) else VAE
+_CLASSES: dict[type, Any] = {model.Config: model for model in (DRAW, VAE)}
 
 
-def make_model(config, unroll: int = 0) -> DRAW | VAE:
+def model_class(config: ModelConfig) -> Any:
+    """The class of model for these settings."""
+    return _CLASSES[type(config)]
+
+
+def make_model(config: ModelConfig, unroll: int = 0) -> DRAW | VAE:
     """A new model with these settings."""
-    return model_class(config)(config, unroll)
+    return model_class(config)(config, unroll=unroll)

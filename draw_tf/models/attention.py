@@ -15,7 +15,7 @@ import tensorflow as tf
 
 # A row of weights that sums to less, far off the image or between two pixels, is divided by this.
 MINIMUM_SUM = 1e-8
-LARGEST_LOG = 20  # of sigma2 and delta~, either way
+LARGEST_LOG = 20  # limit of log sigma2 and log delta~, below as above
 
 
 class Window(NamedTuple):
@@ -34,16 +34,30 @@ class Window(NamedTuple):
     params: tf.Tensor  # [N, 5], the five numbers as the dense layer gave them
 
 
+class Box(NamedTuple):
+    """The rectangle through a window's outermost grid points, in pixels: [...] each, [T, N] mostly.
+
+    The centre of pixel a is at a: an image W pixels wide spans -0.5 to W - 0.5.
+    """
+
+    top: np.ndarray
+    left: np.ndarray
+    bottom: np.ndarray
+    right: np.ndarray
+    sigma: np.ndarray  # standard deviation of the filters
+
+
 def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
                       equations: str) -> tuple[tf.Tensor, ...]:
     """From five free numbers per image to a window (the article's `attn_window`, paper eq. 21-24).
 
     The numbers [N, 5] are g~x, g~y, log sigma2, log delta~ and log gamma. At g~ = 0 the window is
-    centred, at log delta~ = 0 it spans the longer side of the image. Returns gx, gy, sigma2, delta
-    and gamma as in Window, [N, 1] each.
+    centred, at log delta~ = 0 it spans the longer side of the image. Values of log sigma2 and
+    log delta~ outside [-20, 20] count as these limits. Returns gx, gy, sigma2, delta and gamma as
+    in Window, [N, 1] each.
     """
     gx_, gy_, log_sigma2, log_delta, log_gamma = tf.split(params, 5, axis=1)  # [N, 1] each
-    # so far out that filters no longer change, but their gradients would be 0 times infinity
+    # further out, filters no longer change, and their gradients would be 0 times infinity
     log_sigma2, log_delta = (tf.clip_by_value(x, -LARGEST_LOG, LARGEST_LOG)
                              for x in (log_sigma2, log_delta))  # [N, 1] each
     gx = (width + 1) / 2 * (gx_ + 1)  # [N, 1]
@@ -53,14 +67,14 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
         gx, gy = gx - 1, gy - 1  # [N, 1]; the paper counts pixels from 1
         delta = widest * tf.exp(log_delta)  # [N, 1]
     else:
-        delta = widest / tf.exp(log_delta)  # [N, 1]; the listing divides
+        delta = widest / tf.exp(log_delta)  # [N, 1]; the article divides
     return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)  # [N, 1] each
 
 
 def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
     """Distances [n] of grid points from the window's centre, in units of delta (paper eq. 19-20).
 
-    Under "article" the grid sits one delta towards the origin: the listing counts points from 0
+    Under "article" the grid sits one delta towards the origin: the article counts points from 0
     in an equation that counts them from 1.
     """
     middle = (size - 1) / 2 if equations == "paper" else size / 2 + 0.5
@@ -95,8 +109,10 @@ def filterbank(gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor
 
 def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """A glimpse: gamma * Fy image Fx' per channel, [N, H, W, C] to [N, n, n, C] (paper eq. 27)."""
+    # rows[k,h,j,c] = sum_w image[k,h,w,c] Fx[k,j,w]
     rows = tf.reduce_sum(image[:, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
                          axis=3)  # [N, H, n, C]
+    # glimpse[k,i,j,c] = sum_h Fy[k,i,h] rows[k,h,j,c]
     glimpse = tf.reduce_sum(rows[:, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
                             axis=2)  # [N, n, n, C]
     return glimpse * gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
@@ -105,22 +121,24 @@ def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf
 def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """A stroke: Fy' patch Fx / gamma per channel, [N, n, n, C] to [N, H, W, C] (paper eq. 29)."""
     patch = patch / gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
+    # rows[k,i,w,c] = sum_j patch[k,i,j,c] Fx[k,j,w]
     rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
                          axis=2)  # [N, n, W, C]
+    # stroke[k,h,w,c] = sum_i Fy[k,i,h] rows[k,i,w,c]
     return tf.reduce_sum(rows[:, :, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
                          axis=1)  # [N, H, W, C]
 
 
-def window_box(window: Window, size: int, equations: str) -> tuple[np.ndarray, ...]:
-    """The rectangle through a window's outermost grid points, for pictures.
+def window_box(window: Window, size: int, equations: str) -> Box:
+    """The rectangle through a window's outermost grid points, for pictures; from fields [..., 1].
 
-    From fields [..., 1] to top, left, bottom, right and sigma, the standard deviation of the
-    filters: [...] each, in pixels.
+    Under "article" its middle is not (gx, gy), but lies one delta nearer to the origin, as the
+    grid does (see `grid_offsets`).
     """
     offsets = grid_offsets(size, equations).numpy()  # [n]
-    gx, gy, delta, sigma2 = (tf.squeeze(part, -1).numpy() for part in (
+    gx, gy, delta, sigma2 = (np.squeeze(part, -1) for part in (
         window.gx, window.gy, window.delta, window.sigma2))  # [...] each
     # exp(-(d / 2 sigma2)^2) is a Gaussian of deviation sqrt(2) sigma2
     sigma = sigma2**0.5 if equations == "paper" else sigma2 * 2**0.5  # [...]
     first, last = offsets[0] * delta, offsets[-1] * delta  # [...] each
-    return gy + first, gx + first, gy + last, gx + last, sigma
+    return Box(gy + first, gx + first, gy + last, gx + last, sigma)

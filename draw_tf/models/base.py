@@ -4,41 +4,60 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 """
 
 import dataclasses
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import tensorflow as tf
 
+from draw_tf.config import ModelConfig
 from draw_tf.models import losses
 from draw_tf.models.recurrence import auto_unroll
-from draw_tf.models.steps import DRAWOutput, Generation, Trace, all_steps
+from draw_tf.models.start import log_odds
+from draw_tf.models.steps import DRAWOutput, Generation, Trace
+
+Count: TypeAlias = int | tf.Tensor  # how many images
+Steps = TypeVar("Steps", Trace, Generation)
+
+# what a step of a pass holds; the rest of a Trace is computed from it
+STEP = ("canvases", "z", "mu", "logsigma", "sigma", "kl_nats", "r", "h_enc", "c_enc", "h_dec",
+        "c_dec")
 
 
 class ImageModel(keras.Model):
     """A model of images that minimises a bound on -log p(images).
 
-    A subclass has `Config`, the class of its settings, `infer_steps`, `draw_steps` and `one_step`,
-    as `DRAW` has them.
+    A subclass has `Config`, the class of its settings, `infer_steps`, `draw_steps`, `start_from`
+    and `one_step`, as `DRAW` has them.
 
     Args:
       config: the model's settings.
+      glimpses: T, how many latent vectors an image has.
       unroll: steps unrolled in a compiled program, the rest being a loop over such pieces (see
         `draw_tf.models.recurrence`); 0 chooses by `auto_unroll`. It changes speed and memory only.
       **kwargs: of keras.Model, such as dtype="float64".
     """
 
-    def __init__(self, config, unroll: int = 0, **kwargs):
+    has_strokes = False  # whether it draws in steps that can be looked into, and completes images
+
+    def __init__(self, config: ModelConfig, glimpses: int, unroll: int = 0, **kwargs):
         super().__init__(**kwargs)
         if self.compute_dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype_policy.name}: "
                              "with 16 bits the filters and the loss lose too many digits")
-        self.config = config
-        self.unroll = unroll or auto_unroll(config.glimpses)
+        self.config, self.glimpses = config, glimpses
+        self.shared_noise = getattr(config, "shared_noise", False)
+        self._unroll_given, self.unroll = unroll, unroll or auto_unroll(glimpses)
         self.trackers = [keras.metrics.Mean(name=name) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
 
+    @staticmethod
+    def first_shapes(config: Any) -> dict[str, tuple[int, ...]]:
+        """The shape of each part of the first state that is learned, by name."""
+        return {}
+
     def get_config(self) -> dict:
         """The settings from which `from_config` makes the same model, without its weights."""
-        return {"config": dataclasses.asdict(self.config), "unroll": self.unroll,
+        return {"config": dataclasses.asdict(self.config), "unroll": self._unroll_given,
                 "name": self.name, "dtype": self.dtype_policy.name}
 
     @classmethod
@@ -52,26 +71,37 @@ class ImageModel(keras.Model):
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
         if images.shape.rank != 4 or tuple(images.shape[1:]) != self.config.image_shape:
-            raise ValueError(f"images must be [N, *{self.config.image_shape}], "
+            raise ValueError(f"images must be [N, {str(self.config.image_shape)[1:-1]}], "
                              f"got {tuple(images.shape)}")
         return tf.cast(images, self.compute_dtype)  # [N, H, W, C]
 
-    def check_noise(self, noise, num, seed=None) -> tf.Tensor:
+    def check_noise(self, noise, num) -> tf.Tensor:
         """Noise [T, N, Z] in the model's number type; raises ValueError for other shapes.
 
-        Where None, it is drawn, standard normal, from `seed`, or at random where that is None too.
         N is `num`, a whole number or a tensor.
         """
-        shape, dtype = (self.config.glimpses, num, self.config.latent_size), self.compute_dtype
-        if noise is None and seed is None:
-            noise = tf.random.normal(shape, dtype=dtype)  # [T, N, Z]
-        elif noise is None:
-            noise = tf.random.stateless_normal(shape, [seed, 0], dtype=dtype)  # [T, N, Z]
-        noise = tf.cast(noise, dtype)  # [T, N, Z]
-        known = (shape[0], num if isinstance(num, int) else None, shape[2])
+        known = (self.glimpses, num if isinstance(num, int) else None, self.config.latent_size)
+        noise = tf.cast(noise, self.compute_dtype)  # [T, N, Z]
         if not noise.shape.is_compatible_with(known):
             raise ValueError(f"noise must be {known}, got {tuple(noise.shape)}")
         return tf.ensure_shape(noise, known)  # [T, N, Z]
+
+    def draw_noise(self, num, seed=None) -> tf.Tensor:
+        """Standard normal noise [T, N, Z], N = `num`, from a seed, or at random where it is None.
+
+        Eager mode, graphs and XLA draw different numbers from one seed.
+        """
+        shape, dtype = (self.glimpses, num, self.config.latent_size), self.compute_dtype
+        if seed is None:
+            return tf.random.normal(shape, dtype=dtype)  # [T, N, Z]
+        return tf.random.stateless_normal(shape, [seed, 0], dtype=dtype)  # [T, N, Z]
+
+    def start_from_data(self, mean_image) -> None:
+        """Sets biases of a new model so that its windows cover the image and it draws the mean.
+
+        `mean_image` is that of the training images, [H, W, C] in [0, 1] (see `models.start`).
+        """
+        self.start_from(log_odds(mean_image))
 
     # ------------------------------------------------------------ all steps
 
@@ -79,9 +109,9 @@ class ImageModel(keras.Model):
         """The images and the noise as used, and what `infer_steps` returns."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
-        noise = self.check_noise(noise, num)  # [T, N, Z]
-        if self.config.shared_noise:
-            noise = tf.repeat(noise[:1], self.config.glimpses, axis=0)  # [T, N, Z]
+        noise = self.draw_noise(num) if noise is None else self.check_noise(noise, num)  # [T, N, Z]
+        if self.shared_noise:
+            noise = tf.repeat(noise[:1], self.glimpses, axis=0)  # [T, N, Z]
         return images, noise, *self.infer_steps(num, images, noise, keep)
 
     def call(self, images, noise=None) -> DRAWOutput:
@@ -90,15 +120,13 @@ class ImageModel(keras.Model):
         Noise is standard normal, [T, N, Z], and drawn where None. Images or noise of another shape
         raise ValueError.
         """
-        *_, logits, kl_nats = self._infer(images, noise, lambda step: step.kl_nats)
-        return DRAWOutput(logits, kl_nats)
+        *_, logits, kept = self._infer(images, noise, ["kl_nats"])
+        return DRAWOutput(logits, kept["kl_nats"])
 
     def trace(self, images, noise=None) -> Trace:
-        """The pass of `call`, every step of it kept; arguments and errors are the same.
-
-        `draw_tf.models.attention.window_box` turns its windows into rectangles.
-        """
-        return all_steps(self._infer(images, noise, lambda step: step)[-1])
+        """The pass of `call`, every step of it kept; arguments and errors are the same."""
+        *_, kept = self._infer(images, noise, STEP)
+        return self.with_windows(Trace(**kept))
 
     def generate(self, num, noise=None, seed=None) -> Generation:
         """Draws N = `num` new images from the prior (paper eq. 13-15), with canvases in logits.
@@ -109,7 +137,16 @@ class ImageModel(keras.Model):
         """
         if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
             raise ValueError(f"num must be at least 1, got {num}")
-        return all_steps(self.draw_steps(num, self.check_noise(noise, num, seed)))
+        noise = self.draw_noise(num, seed) if noise is None else self.check_noise(noise, num)
+        return self.with_windows(self.draw_steps(num, noise))
+
+    def with_windows(self, steps: Steps) -> Steps:
+        """Adds what can be computed of all steps afterwards, where the model has it."""
+        return steps
+
+    def boxes(self, steps: Trace | Generation) -> dict:
+        """The rectangles to draw around what was read and written; none without windows."""
+        return {}
 
     # ------------------------------------------------------------ the loss
 
@@ -136,9 +173,8 @@ class ImageModel(keras.Model):
 
         Arguments and errors are those of `call`.
         """
-        images, noise, logits, (z, logsigma) = self._infer(
-            images, noise, lambda step: (step.z, step.logsigma))  # [T, N, Z] each
-        ratios = losses.log_prior_ratio(z, noise, logsigma)  # [T, N]
+        images, noise, logits, kept = self._infer(images, noise, ["z", "logsigma"])
+        ratios = losses.log_prior_ratio(kept["z"], noise, kept["logsigma"])  # [T, N]
         return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
             images, logits, self.config.likelihood)  # [N]
 
@@ -191,7 +227,8 @@ class ImageModel(keras.Model):
 
     def _track(self, recon_nats, kl_nats):
         kl_nats = tf.reduce_sum(kl_nats, axis=0)  # [N]
-        for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats)):
+        for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats),
+                                 strict=True):
             tracker.update_state(nats)
         return self.get_metrics_result()
 

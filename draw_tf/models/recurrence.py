@@ -1,9 +1,13 @@
 """A recurrence over T steps, unrolled whole or in pieces.
 
-Unrolled whole, it is a Python loop: the fastest program, but one whose size and compile time grow
-with T. In pieces, it is a loop over short unrolled stretches. Its gradient keeps only the state
-between two pieces and the results of the large products (see `product`), and computes the rest of
-each piece again on the way back: it is exact, and needs little more memory than one piece.
+In pieces, this is gradient checkpointing that saves the results of matrix products, as
+`jax.checkpoint` with the policy `dots_saveable` does. `tf.recompute_grad` does not do: it would
+compute the products again, and it takes no loop under XLA.
+
+Unrolled whole, the recurrence is a Python loop: the fastest program, but one whose size and compile
+time grow with T. In pieces, it is a loop over short unrolled stretches. Its gradient keeps the
+state between two pieces and the results of the large products (see `product`), and computes the
+rest of each piece again on the way back: it is exact, and needs little more memory than one piece.
 
 Letters in shapes: T steps, U steps in a piece, P pieces.
 """
@@ -12,8 +16,11 @@ from contextvars import ContextVar
 
 import tensorflow as tf
 
-# Within a piece: the products that it made, and the known ones that it shall use instead, if any.
-_PRODUCTS = ContextVar("products", default=None)
+from draw_tf.devices import device_kind
+
+# Within a piece: the list of the products that it makes, and the list of the results that it takes
+# instead, in the same order; None on the way forward.
+_PRODUCTS: ContextVar[tuple[list, list | None] | None] = ContextVar("products", default=None)
 
 # On two CPU cores, at T = 16, a whole unroll was 1.21 (article) and 1.12 times (paper) as fast as
 # pieces, and took 31 s to compile, pieces 12 to 15 s. (GPUs were not measured.)
@@ -21,11 +28,6 @@ WHOLE = 16
 PIECE = {"CPU": 2, "GPU": 8}
 
 _each = tf.nest.map_structure
-
-
-def device_kind() -> str:
-    """What TensorFlow computes on here: "GPU", or "CPU" where there is none."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def auto_unroll(steps: int) -> int:
@@ -42,7 +44,10 @@ def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     if known is None:
         made.append(tf.matmul(a, b))
         return made[-1]
-    result = known.pop(0)
+    result = known.pop(0) if known else None
+    if result is None or not result.shape.is_compatible_with((a.shape[0], b.shape[1])):
+        raise RuntimeError("a step must make the same products each time that it is traced, and "
+                           f"one of {a.shape} by {b.shape} was not made before")
 
     @tf.custom_gradient
     def as_known(a, b):
@@ -111,12 +116,16 @@ def _in_pieces(step, state, inputs, constants, unroll):
 
     def piece(state, inputs, constants, known=None):
         """The state after U steps with inputs [U, ...], their outputs and their products."""
-        made = []
+        made: list[tf.Tensor] = []
         token = _PRODUCTS.set((made, known))
         try:
-            return *_unrolled(step, state, inputs, constants), made
+            results = _unrolled(step, state, inputs, constants)
         finally:
             _PRODUCTS.reset(token)
+        if known:
+            raise RuntimeError("a step must make the same products each time that it is traced, "
+                               f"and {len(known)} were not made again")
+        return *results, made
 
     def cut(x):
         shape = tf.concat([[pieces, unroll], tf.shape(x)[1:]], axis=0)  # N may be unknown
@@ -132,9 +141,11 @@ def _in_pieces(step, state, inputs, constants, unroll):
     @tf.custom_gradient
     def run(state, inputs, constants):
         inputs = _each(cut, inputs)  # [P, U, ...]
-        # traced once, apart, for shapes alone
-        _, *shapes = tf.function(piece, autograph=False).get_concrete_function(
+        # traced once, apart, for structures and shapes alone
+        end, *shapes = tf.function(piece, autograph=False).get_concrete_function(
             state, _at(0, inputs), constants).structured_outputs
+        # a first state that is known to be zeros is no more than tensors in a loop
+        state = tf.nest.pack_sequence_as(end, tf.nest.flatten(state))
 
         def forward(p, start, arrays):
             end, outputs, products = piece(start, _at(p, inputs), constants)

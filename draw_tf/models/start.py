@@ -1,42 +1,21 @@
 """Initial weights from the data: windows that cover the image, and the mean image as drawing.
 
-With the listing's weights a new model reads a few pixels far apart, often empty ones. It spends
+With the article's weights a new model reads a few pixels far apart, often empty ones. It spends
 its first steps learning what the mean image is, and makes no use of its latent variables.
 """
 
 import numpy as np
 import tensorflow as tf
 
-from draw_tf.config import VAEConfig
 from draw_tf.models import attention
-from draw_tf.models.base import ImageModel
 
 MARGIN = 0.002  # of the mean image from 0 and 1, where its log-odds would be infinite
 
 
-def start_from_data(model: ImageModel, mean_image: np.ndarray) -> None:
-    """Sets the biases of a new model so that its windows cover the image and it draws the mean.
-
-    Under the paper's equations the first canvas draws it. The article's have none: there the same
-    patch is written at each step, as near to the mean as its blurred grid comes. The mean image of
-    the training images is [H, W, C] in [0, 1].
-    """
-    config = model.config
+def log_odds(mean_image: np.ndarray) -> np.ndarray:
+    """The logits [H, W, C] that draw a mean image [H, W, C] in [0, 1]."""
     mean = np.clip(mean_image, MARGIN, 1 - MARGIN)  # [H, W, C]
-    log_odds = np.log(mean / (1 - mean))  # [H, W, C]
-    if isinstance(config, VAEConfig):
-        model.pixels_layer.bias.assign(np.ravel(log_odds))
-        return
-    height, width, _ = config.image_shape
-    for scope in ("read", "write"):
-        if getattr(config, f"{scope}_attention"):
-            size = getattr(config, f"{scope}_size")
-            window = covering_window(height, width, size, config.equations)  # [5]
-            getattr(model, f"{scope}_window").bias.assign(window)
-    if config.equations == "paper":
-        model.first_canvas.assign(log_odds)
-    else:
-        model.patch_layer.bias.assign(np.ravel(_patch(config, log_odds / config.glimpses)))
+    return np.log(mean / (1 - mean))  # [H, W, C]
 
 
 def covering_window(height: int, width: int, size: int, equations: str) -> np.ndarray:
@@ -50,18 +29,18 @@ def covering_window(height: int, width: int, size: int, equations: str) -> np.nd
     stretch = np.log(delta * max(size - 1, 1) / max(longest - 1, 1))
     if equations == "paper":
         return np.array([0, 0, 2 * np.log(delta / 2), stretch, 0])  # [5]
-    # the listing's grid lies one delta towards the origin, its centre one pixel the other way
+    # the article's grid lies one delta towards the origin, its centre one pixel the other way
     shift_x, shift_y = (2 * (delta - 1) / (length + 1) for length in (width, height))
     return np.array([shift_x, shift_y, np.log(delta / 2 / 2**0.5), -stretch, 0])  # [5]
 
 
-def _patch(config, image):
-    """The patch [n, n, C] that the covering window writes nearest to `image` [H, W, C]."""
-    if not config.write_attention:
-        return image
-    height, width, channels = config.image_shape
-    size = config.write_size
-    shape = height, width, size, config.equations
+def nearest_patch(image: np.ndarray, size: int, equations: str) -> np.ndarray:
+    """The patch [n, n, C], n = `size`, that the covering window writes nearest to an image.
+
+    "Nearest" is the least sum of squares over the image [H, W, C], which the grid blurs.
+    """
+    height, width, channels = image.shape
+    shape = height, width, size, equations
     params = tf.constant(covering_window(*shape)[np.newaxis])  # [1, 5]
     gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *shape)  # [1, 1] each
     Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, *shape)  # [1, n, W], [1, n, H]

@@ -1,8 +1,7 @@
-"""What the model hands from step to step, and what it keeps of them.
+"""What a model hands from step to step, and what it keeps of all steps.
 
 Letters in shapes: T glimpses, N images, H height, W width, C channels, D hidden size, Z latent
-size, n side of an attention grid. A canvas holds logits. After all steps, each field of a
-Generation or Trace has a leading axis of T. A VAE has only the fields without a default.
+size, R numbers read, n side of an attention grid. A canvas holds logits.
 """
 
 from typing import NamedTuple
@@ -15,39 +14,9 @@ from draw_tf.models.attention import Window
 class State(NamedTuple):
     """What one step hands to the next."""
 
-    encoder: list  # h and c of the encoder's LSTM, [N, D] each
-    decoder: list  # h and c of the decoder's LSTM, [N, D] each
+    encoder: list[tf.Tensor]  # h and c of the encoder's LSTM, [N, D] each
+    decoder: list[tf.Tensor]  # h and c of the decoder's LSTM, [N, D] each
     canvas: tf.Tensor  # [N, H, W, C], logits
-
-
-class Generation(NamedTuple):
-    """The second half of a step, and all of one when drawing from the prior: what is written."""
-
-    canvases: tf.Tensor  # [N, H, W, C], logits after the step
-    w: tf.Tensor | None = None  # [N, n, n, C], the patch; [N, H, W, C] without write attention
-    write: Window | None = None  # None without write attention
-    h_dec: tf.Tensor | None = None  # [N, D]
-    c_dec: tf.Tensor | None = None  # [N, D]
-    z: tf.Tensor | None = None  # [N, Z]
-
-
-class Trace(NamedTuple):
-    """A step of a pass: the latent variables, what they were made of, and what is written."""
-
-    canvases: tf.Tensor  # [N, H, W, C], logits after the step
-    mu: tf.Tensor  # [N, Z]
-    logsigma: tf.Tensor  # [N, Z]
-    z: tf.Tensor  # [N, Z]
-    kl_nats: tf.Tensor  # [N]
-    sigma: tf.Tensor | None = None  # [N, Z]
-    r: tf.Tensor | None = None  # [N, 2 n n C], or [N, 2 H W C] without read attention
-    read: Window | None = None  # None without read attention
-    h_enc: tf.Tensor | None = None  # [N, D]
-    c_enc: tf.Tensor | None = None  # [N, D]
-    w: tf.Tensor | None = None  # [N, n, n, C], the patch; [N, H, W, C] without write attention
-    write: Window | None = None  # None without write attention
-    h_dec: tf.Tensor | None = None  # [N, D]
-    c_dec: tf.Tensor | None = None  # [N, D]
 
 
 class DRAWOutput(NamedTuple):
@@ -57,10 +26,41 @@ class DRAWOutput(NamedTuple):
     kl_nats: tf.Tensor  # [T, N]
 
 
-def all_steps(steps):
-    """A stacked Trace or Generation, with None for each window that the model does not have.
+class Generation(NamedTuple):
+    """All steps of drawing from the prior. Fields that the model does not have are None."""
 
-    A single step has () there, because `tf.nest` would take None for a tensor to be stacked.
-    """
-    scopes = {"read", "write"}.intersection(steps._fields)
-    return steps._replace(**{scope: getattr(steps, scope) or None for scope in scopes})
+    canvases: tf.Tensor  # [T, N, H, W, C], logits after each step
+    z: tf.Tensor  # [T, N, Z], the latent variables, here the noise itself
+    h_dec: tf.Tensor | None = None  # [T, N, D]
+    c_dec: tf.Tensor | None = None  # [T, N, D]
+    w: tf.Tensor | None = None  # [T, N, n, n, C], the patch; [T, N, H, W, C] without attention
+    write: Window | None = None  # where it was written
+
+    @property
+    def images(self) -> tf.Tensor:
+        """The canvases as probabilities of ink in [0, 1], [T, N, H, W, C]."""
+        return tf.sigmoid(self.canvases)  # [T, N, H, W, C]
+
+
+class Trace(NamedTuple):
+    """All steps of a pass over images. Fields that the model does not have are None."""
+
+    canvases: tf.Tensor  # [T, N, H, W, C], logits after each step
+    z: tf.Tensor  # [T, N, Z]
+    mu: tf.Tensor  # [T, N, Z]
+    logsigma: tf.Tensor  # [T, N, Z]
+    sigma: tf.Tensor  # [T, N, Z]
+    kl_nats: tf.Tensor  # [T, N]
+    r: tf.Tensor | None = None  # [T, N, R], what was read
+    read: Window | None = None  # where it was read
+    h_enc: tf.Tensor | None = None  # [T, N, D]
+    c_enc: tf.Tensor | None = None  # [T, N, D]
+    h_dec: tf.Tensor | None = None  # [T, N, D]
+    c_dec: tf.Tensor | None = None  # [T, N, D]
+    w: tf.Tensor | None = None  # as in Generation
+    write: Window | None = None  # as in Generation
+
+    @property
+    def images(self) -> tf.Tensor:
+        """As those of a Generation."""
+        return tf.sigmoid(self.canvases)  # [T, N, H, W, C]

@@ -59,11 +59,12 @@ def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]])
         for number, (name, lines) in enumerate(runs.items()):
             for split in sorted({line["split"] for line in lines}):
                 steps, bounds = zip(*((line["step"], line["bound_nats"]) for line in lines
-                                      if line["split"] == split))
+                                      if line["split"] == split), strict=True)
                 width, alpha = (0.7, 0.6) if split == "train" else (2, 1)
                 axes.plot(steps, bounds, label=f"{name}, {split}", color=f"C{number}",
                           linewidth=width, alpha=alpha)
-                tops += [bound for step, bound in zip(steps, bounds) if step >= 0.1 * max(steps)]
+                tops += [bound for step, bound in zip(steps, bounds, strict=True)
+                         if step >= 0.1 * max(steps)]
         axes.set_ylim(top=max(tops))  # the first tenth of a run would flatten the rest
         axes.legend()
 
@@ -85,7 +86,7 @@ def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
     lines = [json.loads(json.dumps(line), parse_float=lambda number: float(f"{float(number):.6g}"))
              for line in lines]
     sizes = [len(json.dumps(line)) + 1 for line in lines]  # with the end of the line
-    kept = {}  # from a split to where its lines are
+    kept: dict[str, list] = {}  # from a split to where its lines are
     for i, line in enumerate(lines):
         kept.setdefault(line["split"], []).append(i)
     while sum(sizes[i] for i in itertools.chain(*kept.values())) > max_bytes:

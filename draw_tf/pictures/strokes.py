@@ -15,11 +15,12 @@ import imageio.v3 as iio
 import numpy as np
 import tensorflow as tf
 
-from draw_tf.config import DRAWConfig
-from draw_tf.files import write_whole
-from draw_tf.models.attention import window_box
+from draw_tf.files import MADE_HERE, write_whole
+from draw_tf.models.base import ImageModel
 from draw_tf.models.steps import Generation, Trace
 from draw_tf.pictures import tiles
+
+LARGEST_SIDE = 65_535  # of a GIF, in pixels: the format has 16 bits for it
 
 
 def probabilities(logits: tf.Tensor) -> np.ndarray:
@@ -27,12 +28,10 @@ def probabilities(logits: tf.Tensor) -> np.ndarray:
     return tf.sigmoid(logits).numpy()
 
 
-def boxes(config: DRAWConfig, steps: Trace | Generation) -> list:
+def boxes(model: ImageModel, steps: Trace | Generation) -> list[tuple[tiles.Box, tuple]]:
     """The windows of every step as `stroke_frames` takes them: green to read, red to write."""
-    windows = ((getattr(steps, "read", None), config.read_size, tiles.GREEN),
-               (steps.write, config.write_size, tiles.RED))
-    return [(tiles.Box(*window_box(window, size, config.equations)), colour)
-            for window, size, colour in windows if window is not None]
+    colours = {"read": tiles.GREEN, "write": tiles.RED}
+    return [(box, colours[scope]) for scope, box in model.boxes(steps).items()]
 
 
 def stroke_frames(probabilities: np.ndarray, boxes: Sequence = (),
@@ -56,8 +55,11 @@ def film_strip(probabilities: np.ndarray, boxes: Sequence = (), scale: int | Non
     across = columns + (inputs is not None)
     scale = scale or tiles.auto_scale(height, width, max(count, across), tiles.STILL_SIDE)
     shown = np.rint(np.linspace(0, steps - 1, columns)).astype(int)  # [columns]
-    shown[-1] = steps  # the finished images, which follow the last step with its boxes
-    drawn = _draw_steps(probabilities, boxes, scale)[shown]  # [columns, N, h, w, 3]
+    shown[-1] = steps - 1  # where there is one column too
+    boxes = [(tiles.Box(*(np.asarray(field)[shown] for field in box)), colour)
+             for box, colour in boxes]  # each field [columns, N]
+    drawn = _draw_steps(probabilities[shown], boxes, scale)  # [columns + 1, N, h, w, 3]
+    drawn = np.delete(drawn, -2, axis=0)  # the last step with its boxes
     if inputs is not None:
         first = tiles.enlarge(tiles.to_uint8(inputs), scale)[np.newaxis]  # [1, N, h, w, 3]
         drawn = np.concatenate([first, drawn])  # [1 + columns, N, h, w, 3]
@@ -68,7 +70,8 @@ def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray
     """The frames of an animation that completes N images, K times each, uint8 [T, h, w, 3].
 
     Each has one row per image: what is known of it on grey, K imaginations with a frame around the
-    known part, and the whole image.
+    known part, and the whole image. Known pixels are shown as they are, and hide what was imagined
+    in their place.
 
     Args:
       probabilities: [T, N * K, H, W, C], the K of an image one after the other.
@@ -81,7 +84,8 @@ def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray
     rows, columns = np.nonzero(known[..., 0])
     edges = (rows.min() - 0.5, columns.min() - 0.5, rows.max() + 0.5, columns.max() + 0.5, 0)
     box = tiles.Box(*(np.full((steps, total), edge) for edge in edges))
-    drawn = _draw_steps(probabilities, [(box, tiles.BLUE)], scale)[:-1]  # [T, N * K, h, w, 3]
+    shown = np.where(known > 0, np.repeat(images, total // count, axis=0), probabilities)
+    drawn = _draw_steps(shown, [(box, tiles.BLUE)], scale)[:-1]  # [T, N * K, h, w, 3]
     size = drawn.shape[2:]
     sheets = np.empty((steps, count, across, *size), np.uint8)  # [T, N, K + 2, h, w, 3]
     sheets[:, :, 0] = tiles.enlarge(tiles.to_uint8(images * known + 0.5 * (1 - known)), scale)
@@ -105,13 +109,18 @@ def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> 
     Each frame is shown for `frame_ms` milliseconds and the last for `hold_ms`; the format counts in
     tens. Equal frames that follow each other are stored as one, for their total time. Grey levels
     and the colours of boxes come back within 1, colour images in the 256 colours that suit each
-    frame best. Raises ValueError for any other array, and for no frames.
+    frame best. Raises ValueError for any other array, for no frames, and for a side of more than
+    `LARGEST_SIDE` pixels.
     """
     tiles.check_pictures("frames", frames, ndim=4)
+    if max(frames.shape[1:3]) > LARGEST_SIDE:
+        raise ValueError(f"frames of a GIF have at most {LARGEST_SIDE} pixels a side, got "
+                         f"{frames.shape[2]} x {frames.shape[1]}: save one as .png")
     # 128 levels per channel, 0 and 255 among them: all greys and the boxes fit in 256 colours
     frames = frames & 0xFE | frames >> 7  # [F, h, w, 3]
     times = [frame_ms] * (len(frames) - 1) + [hold_ms] if len(frames) > 1 else hold_ms
-    return iio.imwrite("<bytes>", frames, extension=".gif", loop=0, duration=times)
+    return iio.imwrite("<bytes>", frames, extension=".gif", loop=0, duration=times,
+                       comment=MADE_HERE)
 
 
 def save(path: str | os.PathLike, pictures: np.ndarray, frame_ms: int = 120,

@@ -1,16 +1,19 @@
 """Arrays in, pictures out: grids, columns side by side, attention boxes.
 
-Nothing here depends on a model. Images come in as probabilities in [0, 1], float [..., H, W, C]
+Images come in as probabilities in [0, 1], float [..., H, W, C]
 with C = 1 (grey) or 3 (RGB). A picture is uint8 [h, w, 3], where h and w count screen pixels: an
 image enlarged `scale` times has h = scale * H and w = scale * W.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
+from PIL.PngImagePlugin import PngInfo
+
+from draw_tf.files import MADE_HERE
+from draw_tf.models.attention import Box
 
 RED = (255, 0, 0)  # write windows
 GREEN = (0, 255, 0)  # read windows
@@ -20,20 +23,6 @@ GAP_LEVEL = 255  # white, which shows where the black ground of a digit ends
 TILE_SIDE = 112  # screen pixels, enough to see a tile well
 GRID_SIDE = 800  # about the largest side of an animation, in screen pixels
 STILL_SIDE = 1600  # about the largest side of a still picture
-
-
-class Box(NamedTuple):
-    """Where windows lie on their images, in image pixels; the fields are float arrays of one shape.
-
-    The centre of pixel a is at a: an image W pixels wide spans -0.5 to W - 0.5. `sigma` is the
-    standard deviation of the window's filters; it sets how thick the line is.
-    """
-
-    top: np.ndarray
-    left: np.ndarray
-    bottom: np.ndarray
-    right: np.ndarray
-    sigma: np.ndarray
 
 
 def to_uint8(probabilities: np.ndarray) -> np.ndarray:
@@ -62,6 +51,11 @@ def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE)
     return max(1, min(round(TILE_SIDE / side), limit // (across * side)))
 
 
+def across(count: int, side: int) -> int:
+    """The side of `count` tiles in a row, each `side` long, with the gaps between them."""
+    return count * (side + GAP) - GAP
+
+
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
     """Draws `box`, each field of shape [...], on a copy of `pictures`, uint8 [..., h, w, 3].
 
@@ -72,7 +66,7 @@ def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]
     where a field of `box` has another shape.
     """
     shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
-    for name, field in zip(Box._fields, box):
+    for name, field in zip(Box._fields, box, strict=True):
         if np.shape(field) != shape:
             raise ValueError(f"box.{name} must have shape {shape}, got {np.shape(field)}")
     *edges, sigma = (np.asarray(field, np.float64)[..., np.newaxis] for field in box)  # [..., 1]
@@ -90,7 +84,7 @@ def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]
                                 for edge in edges)  # [..., 1] each, where the lines start
     drawn = (filled(top, left, bottom + thickness, right + thickness)
              & ~filled(top + thickness, left + thickness, bottom, right))  # [..., h, w]
-    return np.where(drawn[..., np.newaxis], np.uint8(colour), pictures)
+    return np.where(drawn[..., np.newaxis], np.array(colour, np.uint8), pictures)
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -104,7 +98,7 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
     rows = math.ceil(count / columns)
     cells = np.pad(pictures, ((0, rows * columns - count), (0, GAP), (0, GAP), (0, 0)),
                    constant_values=GAP_LEVEL)  # [rows * columns, h + GAP, w + GAP, 3]
-    return np.vstack([np.hstack(row) for row in np.split(cells, rows)])[:-GAP, :-GAP]
+    return np.vstack([np.hstack([*row]) for row in np.split(cells, rows)])[:-GAP, :-GAP]
 
 
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
@@ -132,7 +126,7 @@ def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
     tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
     drawn = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, side)  # [height, width]
     drawn[:, side - 1::side] &= side < 3  # a gap between bars
-    return np.where(drawn[..., np.newaxis], np.uint8((70, 110, 180)), np.uint8(255))
+    return np.where(drawn[..., np.newaxis], np.array((70, 110, 180), np.uint8), np.uint8(255))
 
 
 def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
@@ -174,4 +168,6 @@ def check_pictures(name: str, pictures: np.ndarray, ndim: int) -> None:
 def encode_png(picture: np.ndarray) -> bytes:
     """Encodes a picture, uint8 [h, w, 3], as PNG; raises ValueError for anything else."""
     check_pictures("picture", picture, ndim=3)
-    return iio.imwrite("<bytes>", picture, extension=".png")
+    maker = PngInfo()
+    maker.add_text("Software", MADE_HERE)
+    return iio.imwrite("<bytes>", picture, extension=".png", pnginfo=maker)

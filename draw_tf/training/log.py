@@ -1,10 +1,8 @@
-"""What a run reports: lines on the terminal, metrics.jsonl, TensorBoard, and pictures."""
+"""What a run reports: lines on the terminal, metrics.jsonl, and files for TensorBoard."""
 
 import contextlib
-import dataclasses
 import datetime
 import json
-import math
 import os
 import pathlib
 import sys
@@ -18,12 +16,10 @@ from tqdm import tqdm
 
 from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
-from draw_tf.data import Images
 from draw_tf.errors import why
-from draw_tf.files import remove_partial, write_whole
-from draw_tf.pictures import strokes, tiles
+from draw_tf.files import found, remove_partial, write_whole
+from draw_tf.training.pictures import Pictures
 
-SHOWN = 16  # images in a grid, at most
 FRAME = 16  # bytes around each record of an events file: its length and two checksums
 
 
@@ -56,11 +52,8 @@ def _os_errors():
 class Log:
     """Everything a run writes except checkpoints; `changed` is from `workdir.changed_settings`."""
 
-    def __init__(self, workdir, trainer, eval_images: Images, changed=()):
+    def __init__(self, workdir, trainer, changed=()):
         self.workdir, self.trainer, self.changed = pathlib.Path(workdir), trainer, changed
-        shown = dataclasses.replace(eval_images, pixels=eval_images.pixels[:SHOWN])
-        binarize = trainer.config.binarize != "none"
-        self.shown = (shown.binarized() if binarize else shown).floats()  # [16, H, W, C]
         self.writers, self.profile = {}, contextlib.ExitStack()
         self.unheard = False  # whether the reader of the terminal's lines has gone
 
@@ -89,7 +82,8 @@ class Log:
         """Removes what a killed run logged after its last checkpoint, for it will come again."""
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        for path in (self.workdir / "events").glob("*/events.out.tfevents.*.v2"):
+        for path in [path for folder in found(self.workdir / "events", "*")
+                     for path in found(folder, "events.out.tfevents.*.v2")]:
             with _os_errors():
                 keep_events(path, step or -1)  # from the start, step 0 comes again too
             remove_partial(path.parent, "events.out.tfevents.*")
@@ -107,15 +101,18 @@ class Log:
                 yield
 
     def _settings(self, step):
-        """Writes the settings, and at the start the graph, to TensorBoard."""
+        """Writes the settings to TensorBoard."""
         model = self.trainer.model
         settings = config_to_dict(model.config, self.trainer.config)
         with self._plotting("train", step):
             tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
             hparams.hparams({**settings["model"], **settings["train"],
                              "image_shape": str(model.config.image_shape)})
-            if not step:
-                tf.summary.graph(_graph(model))
+
+    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
+        """Writes the graph of a step to TensorBoard."""
+        with self._plotting("train", 0):
+            tf.summary.graph(graph)
 
     def say(self, text: str) -> None:
         """Prints a line that stays, above the progress bar where there is one."""
@@ -125,6 +122,18 @@ class Log:
         except BrokenPipeError:  # nobody reads on, as in `train.py ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.unheard = True
+
+    def answer(self, text: str) -> None:
+        """Prints a line from the handler of a signal, which may have interrupted a print."""
+        with contextlib.suppress(OSError):  # nobody reads on, or there is no such file
+            line = f"{text}\n" if self.bar.disable else f"\n{text}\n"
+            os.write(sys.stdout.fileno(), line.encode())
+
+    def leave_out(self, steps: int, seconds: float) -> None:
+        """Takes steps, and the seconds of compiling with them, out of the speed of the run."""
+        self.first_step += steps
+        self.began += seconds
+        self.bar.unpause()
 
     def write(self, split: str, step: int, values: dict) -> None:
         """Writes what was found on a split to metrics.jsonl, TensorBoard and the terminal.
@@ -145,63 +154,35 @@ class Log:
             self.bar.set_postfix_str(f"bound {bound:.2f} nats, {speed:.0f} images/s", refresh=False)
             self.bar.update(step - self.bar.n)
             return
-        rate = (time.perf_counter() - self.began) / max(step - self.first_step, 1)
-        left = datetime.timedelta(seconds=round(rate * (self.bar.total - step)))
+        left = ""
+        if step > self.first_step:
+            rate = (time.perf_counter() - self.began) / (step - self.first_step)
+            steps = self.trainer.config.train_steps - step
+            left = f"  {datetime.timedelta(seconds=round(rate * steps))} left"
         self.say(f"step {step}/{self.bar.total}  {split:<10} bound {bound:7.2f} nats  "
-                 f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}  {left} left  "
+                 f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}{left}  "
                  f"{speed:6.0f} images/s")
 
     def gif(self, step: int) -> pathlib.Path:
         """Where the strokes of a step are drawn."""
         return self.workdir / f"strokes-{step}.gif"
 
-    def pictures(self, step: int) -> None:
-        """Draws new images as a GIF, and for TensorBoard samples, reconstructions and windows."""
-        model = self.trainer.evaluated
-        trace = model.trace(self.shown)
-        generation = model.generate(SHOWN, seed=0)
-        redrawn, drawn = (strokes.probabilities(steps.canvases)
-                          for steps in (trace, generation))  # [T, 16, H, W, C] each
+    def pictures(self, step: int, pictures: Pictures) -> None:
+        """Writes pictures to TensorBoard, and new images as they are drawn to a GIF."""
         with self._plotting("train", step):
-            across = math.gcd(len(self.shown), 4)  # pairs in a row
-            pairs = [images[k::across] for k in range(across)
-                     for images in (self.shown, redrawn[-1])]
-            tf.summary.image("reconstructions", tiles.side_by_side(pairs)[None])
-            kl_nats = tf.reduce_mean(trace.kl_nats, axis=1)  # [T]
-            tf.summary.image("kl_step_nats", tiles.bars(kl_nats.numpy())[None])
-            samples = tiles.grid(tiles.enlarge(tiles.to_uint8(drawn[-1]), 2))
-            tf.summary.image("samples", samples[None])
-            for tag, canvases, steps in (("reconstructions", redrawn, trace),
-                                         ("samples", drawn, generation)):
-                frames = strokes.stroke_frames(canvases, strokes.boxes(model.config, steps))
-                height, width = frames.shape[1:3]
-                gif = strokes.encode_gif(frames)
+            for tag, image in pictures.images.items():
+                tf.summary.image(tag, image[None])
+            for tag, (width, height, gif) in pictures.strokes.items():
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
-                tf.summary.write(
-                    f"strokes/{tag}", tf.constant([str(width), str(height), gif]),
-                    metadata=image_metadata.create_summary_metadata(f"strokes/{tag}", ""))
+                tf.summary.write(tag, tf.constant([str(width), str(height), gif]),
+                                 metadata=image_metadata.create_summary_metadata(tag, ""))
             for path in (self.gif(step), self.workdir / "strokes.gif"):
-                write_whole(path, gif)  # the last one, that of the samples
-            for scope in ("read", "write"):
-                window = getattr(trace, scope)
-                for name in ("gx", "gy", "delta", "sigma2", "gamma") if window else ():
-                    tf.summary.histogram(f"{scope}/{name}", getattr(window, name))
+                write_whole(path, pictures.strokes["strokes/samples"][-1])
+            for tag, values in pictures.histograms.items():
+                tf.summary.histogram(tag, values)
 
     def start_profile(self) -> None:
         """Starts TensorFlow's profiler; `profile.close()` writes what it saw for TensorBoard."""
         self.profile.enter_context(_os_errors())
         self.profile.enter_context(
             tf.profiler.experimental.Profile(str(self.workdir / "events" / "train")))
-
-
-def _graph(model):
-    """The graph of one step, small enough to read in TensorBoard."""
-    images = tf.TensorSpec([SHOWN, *model.config.image_shape], model.compute_dtype, "images")
-    noise = tf.TensorSpec([SHOWN, model.config.latent_size], model.compute_dtype, "noise")
-    step = tf.function(model.one_step, autograph=False)
-    graph = step.get_concrete_function(images, noise).graph.as_graph_def()
-    # the nodes that only hand out results would hide the model's
-    nodes = [node for node in graph.node if node.op not in ("Identity", "NoOp")]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return graph

@@ -1,26 +1,27 @@
 """Training: the loop around `Trainer` that logs, evaluates, draws, saves, stops and resumes."""
 
+import concurrent.futures
 import contextlib
 import functools
 import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from draw_tf import data
 from draw_tf.checkpoints import saves
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.config import DRAWConfig, TrainConfig
+from draw_tf.config import ModelConfig, TrainConfig
+from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError, TrainingError, why, written
-from draw_tf.models import losses
+from draw_tf.training import pictures
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
-
-# This many updates in a row without a finite gradient end a run.
-PATIENCE = 100
+from draw_tf.training.updates import Updates
 
 # One per process: with two, TensorFlow takes the sums of one for those of the other.
 _mirrored = functools.cache(tf.distribute.MirroredStrategy)
@@ -37,11 +38,12 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy:
 
 
 @contextlib.contextmanager
-def stop_requests():
+def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
 
-    Python sees the signal when TensorFlow returns, which may take until a compilation has ended.
-    A second signal does what it did before, for those who do not want to wait.
+    The first signal is answered at once, by a call of `say`, if the main thread is in Python or
+    waits for a `beside`. A second one does what it did before, for those who do not want to wait;
+    but no process ends by a KeyboardInterrupt before TensorFlow has ended a compilation.
     """
     received, numbers = [], []
     if threading.current_thread() is threading.main_thread():  # others can set no handler
@@ -54,6 +56,7 @@ def stop_requests():
         def receive(*_):
             received.append(True)
             handlers.close()
+            say("Stopping after this call, to save what was trained.")
 
         for number in numbers:
             before = signal.signal(number, receive)
@@ -61,7 +64,24 @@ def stop_requests():
         yield lambda: bool(received)
 
 
-def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
+def beside(call: Callable, *arguments) -> Any:
+    """Returns `call(*arguments)`, made in another thread.
+
+    Python answers signals in its main thread alone, and not before TensorFlow returns there.
+    """
+    future: concurrent.futures.Future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(call(*arguments))
+        except BaseException as error:  # whatever it is, it is raised again below
+            future.set_exception(error)
+
+    threading.Thread(target=run).start()
+    return future.result()
+
+
+def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
                        train_images: data.Images, eval_images: data.Images, profile_steps=(),
                        strategy: tf.distribute.Strategy | None = None) -> dict | None:
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
@@ -81,14 +101,16 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
     Raises:
       TrainingError: updates are no longer possible, the gradients not being finite.
       WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other.
+      ConfigError: the images, batch_size and devices do not fit each other, or images that
+        were trained on would be held out.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
                           f"got {model_config.image_shape}")
+    workdir = workdirs.check_name(workdir)
     strategy = strategy or make_strategy(config.distribute)
-    data.check_batch(train_images, config.batch_size, strategy.num_replicas_in_sync)
-    # workers beside the chief write as it does, where nobody looks
+    data.check_batch(config.batch_size, strategy.num_replicas_in_sync)
+    # workers beside the chief write what it does, to a folder that is then removed
     folder = (contextlib.nullcontext(workdir) if strategy.extended.should_checkpoint
               else tempfile.TemporaryDirectory())
     with folder as home, workdirs.locked(home), _one_sentence(workdir):
@@ -97,9 +119,11 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
         if not saves.restore_newest(workdir, trainer.restore):
             trainer.start(train_images)
         trainer.check_workers()
+        train_images, eval_images, moved = data.keep_apart(workdir, home, train_images,
+                                                           eval_images, int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
-        with Log(home, trainer, eval_images, changed) as log, stop_requests() as stopping:
+        with Log(home, trainer, changed + moved) as log, stop_requests(log.answer) as stopping:
             return _Loop(trainer, home, log, train_images, eval_images, profile_steps).run(stopping)
 
 
@@ -107,7 +131,7 @@ def train_and_evaluate(model_config: DRAWConfig, config: TrainConfig, workdir,
 def _one_sentence(workdir):
     """Turns what happens to a disk or to another worker into an error of one sentence."""
     try:
-        with written(f"--workdir={workdir}"):
+        with written(f"workdir {workdir}"):
             yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
             tf.errors.DeadlineExceededError) as error:
@@ -138,40 +162,38 @@ class _Loop:
         self.batches = _training_batches(trainer, train_images)
         self.held_out = data.eval_dataset(eval_images, self.config.batch_size, self.config.binarize)
         self.eval_images, self.profile_steps = eval_images, profile_steps
+        self.shown = pictures.shown_images(eval_images, self.config.binarize)  # [16, H, W, C]
+        self.updates = Updates(trainer, log, home)
         self.report = None  # the last evaluation
         self.step = self.saved = int(trainer.step)  # now, and of the last checkpoint
         # of the last pictures, which a run that had ended has
         self.drawn = self.step if log.gif(self.step).exists() else None
-        self._clear()
-
-    def _clear(self):
-        """Starts the sums of a new line of the log; notes step and seconds of training so far."""
-        self.sums, self.cleared = (0, 0), (self.step, float(self.trainer.seconds))
+        self.compiled = set()  # the functions that were called before
 
     def run(self, stopping):
         """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
         config, trainer, log = self.config, self.trainer, self.log
-        events = ((config.log_every, self._log_line), (config.eval_every, self._evaluate),
+        events = ((config.log_every, self._report), (config.eval_every, self._evaluate),
                   (config.image_every, self._draw), (config.save_every, self._save))
         ends = (config.train_steps, *self.profile_steps)
         if not self.step:  # something to look at from the start
+            log.graph(pictures.graph(trainer.model))
             self._draw()
         started, stopped = time.perf_counter(), False
         while self.step < config.train_steps and not stopped:
             if self.step in self.profile_steps[:1]:
                 log.start_profile()
-            # until there is something to do, or Python looks up
+            # until there is something to do, and steps_per_call at most
             count = min(config.steps_per_call, *(every - self.step % every for every, _ in events),
                         *(end - self.step for end in ends if end > self.step))
-            sums = trainer.train(self.batches, tf.constant(count))
-            self.sums = [a + b for a, b in zip(self.sums, sums)]
+            self.updates.add(count, self._call(trainer.train, self.batches, count))
             self.step += count
             if self.step in self.profile_steps[1:]:
                 log.profile.close()
             due = [event for every, event in events
                    if self.step % every == 0 or self.step == config.train_steps]
             if due:
-                self.sums = [np.asarray(x) for x in self.sums]  # waits for the device
+                self.updates.wait()
                 trainer.seconds.assign_add(time.perf_counter() - started)
                 for event in due:
                     event()
@@ -187,38 +209,33 @@ class _Loop:
         log.say(f"{ended} New images as they are drawn: {log.gif(self.step)}")
         return self.report
 
+    def _call(self, call, *arguments):
+        """Calls a function of the trainer; the first time, when it compiles, beside this thread."""
+        if call in self.compiled:
+            return call(*arguments)
+        self.compiled.add(call)
+        if call == self.trainer.train and self.config.jit_compile:
+            self.log.say("Compiling, about half a minute" if device_kind() == "CPU" else
+                         "Compiling, one to two minutes")
+        before, started = int(self.trainer.step), time.perf_counter()
+        result = beside(call, *arguments)
+        self.log.leave_out(int(self.trainer.step) - before, time.perf_counter() - started)
+        return result
+
+    def _report(self):
+        self.updates.report(self.step)
+
     def _save(self):
         saves.save(self.trainer.checkpoint(), self.home, self.step)
         self.saved = self.step
 
     def _draw(self):
-        self.log.pictures(self.step)
+        self.log.pictures(self.step, pictures.draw(self.trainer.evaluated, self.shown))
         self.drawn = self.step
 
     def _evaluate(self):
         started = time.perf_counter()
-        self.report = self.trainer.evaluate(self.held_out)
+        self.report = self._call(self.trainer.evaluate, self.held_out)
         speed = len(self.eval_images) / (time.perf_counter() - started)
         self.log.write(self.eval_images.split, self.step,
                        {**self.report, "images_per_second": speed})
-
-    def _log_line(self):
-        row = int(self.trainer.skipped_in_a_row)
-        if row >= PATIENCE:
-            kept = saves.latest(self.home) or "none was saved yet"
-            raise TrainingError(
-                f"the gradients of the last {row} steps up to step {self.step} were not finite: "
-                f"try a lower --learning_rate or --clip_norm (last good checkpoint: {kept})")
-        (updates, norms), means = self.sums
-        step, seconds = self.cleared
-        steps, seconds = self.step - step, float(self.trainer.seconds) - seconds
-        if updates:
-            self.log.write("train", self.step, {
-                **losses.report(means / updates),
-                "images_per_second": steps * self.config.batch_size / seconds,
-                "gradient_norm": float(norms / updates),
-                "learning_rate": float(self.trainer.optimizer.learning_rate),
-                "skipped_updates": int(steps - updates)})
-        else:
-            self.log.say(f"step {self.step}: no finite gradient in the last {steps} steps")
-        self._clear()

@@ -5,54 +5,64 @@ both drawn outside the compiled program, so that every mode and number of device
 A checkpoint therefore holds weights, optimizer and the step, and resuming is exact.
 """
 
+import contextlib
 import functools
+import random
+from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 
 from draw_tf import checkpoints
 from draw_tf.checkpoints import saves
-from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
+from draw_tf.config import ModelConfig, TrainConfig
 from draw_tf.data import Images
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
 from draw_tf.evaluation import Evaluator
 from draw_tf.models import losses, make_model
-from draw_tf.models.start import start_from_data
 from draw_tf.noise import noise_for
 from draw_tf.training.optimizer import make_optimizer
+
+
+@contextlib.contextmanager
+def _python_seed(seed):
+    """Makes the seeds of Keras's initializers follow from `seed`, and nothing after the block."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 class Trainer:
     """A model, its optimizer and its compiled functions, on one device or those of a strategy."""
 
-    def __init__(self, model_config: DRAWConfig | VAEConfig, config: TrainConfig,
+    def __init__(self, model_config: ModelConfig, config: TrainConfig,
                  strategy: tf.distribute.Strategy | None = None):
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
-        keras.utils.set_random_seed(config.seed)
-        with self.strategy.scope():
+        with _python_seed(config.seed), self.strategy.scope():
             self.model = make_model(model_config, config.unroll)
             # what is evaluated and drawn from: the averaged weights where there are any
             self.evaluated = (make_model(model_config, config.unroll) if config.average_decay
                               else self.model)
-            self.optimizer = make_optimizer(config, model_config.equations, self.replicas)
+            self.optimizer = make_optimizer(config, model_config, self.replicas)
             self.optimizer.build(self.model.trainable_variables)
         self.evaluated.set_weights(self.model.get_weights())
-        self.step = tf.Variable(0, dtype=tf.int64)
-        self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64)
+        with tf.device("CPU"):  # so that reading it waits for no other device
+            self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)  # of training, for the log
-        # without autograph, which only `train` needs, tracing takes less time
+        # without autograph, tracing takes less time
         graph = functools.partial(tf.function, autograph=False)
-        self._gradients = graph(self._gradients, jit_compile=config.jit_compile)
-        # XLA compiles no update of a variable that several devices hold
-        self._update = graph(self._update, jit_compile=config.jit_compile and self.replicas == 1)
-        self._step_gradients = graph(self._step_gradients)
-        self._step_update = graph(self._step_update)
-        if self.replicas == 1:
-            # a graph cannot make updates on several devices conditional: there, Python decides
-            self.train = tf.function(self.train)
-        self._sum = graph(self._sum)
+        # one for each number of steps, which TensorFlow would take for tracing without need
+        self._compiled_inputs = functools.cache(
+            lambda count: graph(functools.partial(self._inputs, count)))
+        # XLA compiles no update of a variable that several devices hold: there it gets a part
+        self._compiled_steps = graph(self._steps,
+                                    jit_compile=config.jit_compile and self.replicas == 1)
+        self._compiled_gradients = graph(self._gradients, jit_compile=config.jit_compile)
+        self._compiled_sum = graph(self._sum)
         self.evaluator = Evaluator(self.evaluated, config.jit_compile)
 
     def start(self, images: Images) -> None:
@@ -62,16 +72,15 @@ class Trainer:
         """
         start = self.config.start
         if start == "data":
-            start_from_data(self.model, images.mean())
+            self.model.start_from_data(images.mean())
         elif start != "listing":
             try:
                 weights = checkpoints.named_weights(checkpoints.load(start))
                 checkpoints.assign_weights(
                     self.model, {name: weight.numpy() for name, weight in weights.items()})
             except (WorkdirError, ValueError) as error:
-                reason = str(error).replace("--workdir", "--start")
                 raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
-                                  f"shapes ({reason})") from error
+                                  f"shapes ({error})") from error
         self.evaluated.set_weights(self.model.get_weights())
 
     def checkpoint(self) -> tf.train.Checkpoint:
@@ -88,7 +97,7 @@ class Trainer:
         """Raises TrainingError unless all processes that train together are at the same step."""
         if self.config.distribute == "multi_worker":
             step = tf.cast(self.step, tf.float64)  # []
-            if self.agree(bool(self._sum(step) != self.replicas * step)):
+            if self.agree(bool(self._compiled_sum(step) != self.replicas * step)):
                 raise TrainingError(
                     f"the workers would start at different steps (this one at {int(step)}): give "
                     "all of them the same --workdir, in a folder that they share")
@@ -99,46 +108,86 @@ class Trainer:
         metrics = losses.batch_means(recon_nats, kl_nats)  # [1 + T]
         return [x / self.replicas for x in (metrics, *gradients)]
 
-    def _replica_step(self, images):
+    def _replica_step(self, images, noise):
         """The metrics and gradients of a step, summed over all replicas."""
-        config = self.model.config
-        noise = noise_for(self.config.seed, self.step, [
-            config.glimpses, self.config.batch_size, config.latent_size])  # [T, N, Z]
         context = tf.distribute.get_replica_context()
         rows = self.config.batch_size // self.replicas
         first = context.replica_id_in_sync_group * rows
-        share = self._gradients(images, noise[:, first:first + rows])
+        share = self._compiled_gradients(images, noise[:, first:first + rows])
         return context.all_reduce(tf.distribute.ReduceOp.SUM, share)
 
-    def _update(self, gradients):
+    def _apply(self, gradients):
         """Clips and applies a step's gradients."""
         # under a strategy, Keras sums over replicas what is already their sum
         gradients = [x / self.replicas for x in gradients]
         self.optimizer.apply(gradients, self.model.trainable_variables)
 
-    def _step_gradients(self, iterator):
-        """The next batch's metrics [1 + T], gradients and their norm [], over all replicas."""
-        metrics, *gradients = self.strategy.run(self._replica_step, args=(next(iterator),))
-        # all replicas hold the same sums
-        here = [self.strategy.experimental_local_results(x)[0] for x in (metrics, *gradients)]
-        return here[0], gradients, tf.linalg.global_norm(here[1:])
-
-    def _step_update(self, gradients):
-        """Updates the weights, and their average where one is wanted."""
-        self.strategy.run(self._update, args=(gradients,))
+    def _update(self, gradients, step, finite):
+        """Updates the weights and their average, or leaves all as it was if not `finite`."""
+        # chosen and not branched: a GPU would wait for the host to branch
+        variables = [*self.model.trainable_variables, *self.optimizer.variables]
+        before = self.strategy.run(lambda: [tf.identity(x) for x in variables])
+        self.strategy.run(self._apply, args=(gradients,))
+        for variable, x in zip(variables, before, strict=True):
+            self.strategy.extended.update(
+                variable.value, lambda now, x: now.assign(tf.where(finite, now, x)), args=(x,))
         if self.config.average_decay:
-            step = tf.cast(self.step, self.model.variable_dtype)  # []
-            # a young average forgets faster, or it would long hold the initial weights
+            step = tf.cast(step, self.model.variable_dtype)  # []
+            # as tf.train.ExponentialMovingAverage(num_updates) has it: a young average forgets
+            # faster, or it would long hold the initial weights
             young = (1 + step) / (10 + step)  # []
             decay = tf.minimum(tf.cast(self.config.average_decay, young.dtype), young)  # []
+            decay = tf.where(finite, decay, 1)  # []
             for average, now in zip(self.evaluated.trainable_variables,
-                                    self.model.trainable_variables):
+                                    self.model.trainable_variables, strict=True):
                 self.strategy.extended.update(
                     average.value, lambda a, x: a.assign(decay * a + (1 - decay) * x),
                     args=(now.value,))
 
-    def train(self, iterator, steps) -> tuple[tf.Tensor, tf.Tensor]:
-        """Trains for `steps` steps (a tensor), on one device without returning to Python.
+    def _steps(self, images, noise, first, count):
+        """Trains for `count` steps from step `first` on: one program where XLA compiles it.
+
+        Images [S, N/R, H, W, C] of each of R replicas and noise [S, T, N, Z] are of `count` steps
+        and zeros after them, so that one program is for any number of steps up to S.
+
+        Returns:
+          What `train` does.
+        """
+        dtype = self.model.compute_dtype
+
+        def one(k, counts, means):
+            metrics, *gradients = self.strategy.run(
+                lambda images: self._replica_step(images[k], noise[k]), args=(images,))
+            # all replicas hold the same sums
+            metrics, *sums = [self.strategy.experimental_local_results(x)[0]
+                              for x in (metrics, *gradients)]
+            norm = tf.linalg.global_norm(sums)  # []
+            finite = tf.math.is_finite(norm + tf.reduce_sum(metrics))  # []
+            self._update(gradients, first + tf.cast(k, tf.int64), finite)
+            new = tf.stack([tf.ones_like(norm), norm]), metrics  # [2], [1 + T]
+            return k + 1, *(x + tf.where(finite, y, tf.zeros_like(y))
+                            for x, y in zip((counts, means), new, strict=True))
+
+        zeros = [tf.zeros([size], dtype) for size in (2, 1 + self.model.glimpses)]
+        return tf.while_loop(lambda k, *_: k < count, one, (0, *zeros))[1:]
+
+    def _inputs(self, count, iterator):
+        """The images [S, N/R, H, W, C] and the noise [S, T, N, Z] of the next `count` steps."""
+        config = self.config
+
+        def filled(*steps):
+            empty = [[0, config.steps_per_call - count]] + [[0, 0]] * steps[0].shape.rank
+            return tf.pad(tf.stack(steps), empty)  # [S, ...]
+
+        shape = [self.model.glimpses, config.batch_size, self.model.config.latent_size]
+        first = self.step.value()  # []
+        noise = filled(*(noise_for(config.seed, first + k, shape) for k in range(count)))
+        with tf.device("CPU"):
+            batches = [next(iterator) for _ in range(count)]  # [N/R, H, W, C] each
+            return self.strategy.run(filled, args=batches), noise
+
+    def train(self, iterator: Iterator, steps: int) -> list[tf.Tensor]:
+        """Trains for `steps` steps, and returns to Python after every steps_per_call of them.
 
         An update whose metrics or gradients are not finite is skipped. `iterator` is over
         `data.train_dataset`, as the strategy distributes it.
@@ -147,31 +196,27 @@ class Trainer:
           Sums over the updates made: their number and the norm of their gradients [2], and their
           `losses.batch_means` [1 + T].
         """
-        dtype = self.model.compute_dtype
-        counts = tf.zeros([2], dtype)  # [2]
-        means = tf.zeros([1 + self.model.config.glimpses], dtype)  # [1 + T]
-        for _ in tf.range(steps):
-            new_means, gradients, norm = self._step_gradients(iterator)
-            if tf.math.is_finite(norm + tf.reduce_sum(new_means)):
-                self._step_update(gradients)
-                counts, means = counts + tf.stack([tf.ones_like(norm), norm]), means + new_means
-                self.skipped_in_a_row.assign(0)
-            else:
-                self.skipped_in_a_row.assign_add(1)
-            self.step.assign_add(1)
-        return counts, means
+        calls, left = [], int(steps)
+        while left:
+            count = min(left, self.config.steps_per_call)
+            images, noise = self._compiled_inputs(count)(iterator)
+            calls.append(self._compiled_steps(images, noise, self.step.value(),
+                                              tf.constant(count)))
+            self.step.assign_add(count)
+            left -= count
+        return [tf.add_n(sums) for sums in zip(*calls, strict=True)]
 
     def agree(self, wish: bool) -> bool:
         """Whether any of the processes that train together wishes so; each asks at this step."""
         if self.config.distribute != "multi_worker":
             return wish
-        return bool(self._sum(tf.constant(float(wish))) > 0)
+        return bool(self._compiled_sum(tf.constant(float(wish))) > 0)
 
     def _sum(self, x):
         """The sum [] of each replica's x []."""
         # a copy, for only what a replica made can be reduced
         return self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(x,)), axis=None)
 
-    def evaluate(self, dataset) -> dict:
+    def evaluate(self, dataset: tf.data.Dataset) -> dict:
         """The `losses.report` of the whole of a `data.eval_dataset`, every image counted once."""
         return losses.report(self.evaluator.means(dataset)[0])

@@ -137,7 +137,7 @@ def test_a_variable_of_another_shape_is_named_with_both_shapes(name, model):
         draw_tf.load_listing_weights(model, weights)
     for part in (name, shape, weights[name].shape):
         assert str(part) in str(error.value)
-    for now, then in zip(model.get_weights(), before):
+    for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)  # nothing was set on the way
 
 
@@ -182,7 +182,7 @@ def test_folder_prefix_or_index_and_arguments_for_what_shapes_do_not_show(path, 
         listing_config(image_shape=(8, 9, 1), glimpses=6))
 
 
-@pytest.mark.parametrize("name", ["config.json", "weights.npz", "checkpoints"])
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "checkpoints"])
 def test_a_workdir_in_use_is_left_alone(name, saved, tmp_path):
     workdir = tmp_path / "run"
     workdir.mkdir()

@@ -1,18 +1,17 @@
 """Weights by name, written to a file and read again."""
 
 import dataclasses
-import io
+import json
+import pickle
 import re
-import tracemalloc
-import zipfile
-import zlib
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save, save_file
 
 from draw_tf import DRAW, checkpoints
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.checkpoints.weights import read_weights, weight_shapes
+from draw_tf.checkpoints.weights import weight_shapes
 from draw_tf.checkpoints.workdir import WEIGHTS
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
@@ -23,7 +22,7 @@ from tests.support.saved_runs import (
     assert_same,
     cut_short,
     numbers,
-    save_npz,
+    save_weights_alone,
     sentence,
     some_weights,
 )
@@ -44,7 +43,7 @@ def test_every_weight_has_a_name_of_its_own(fields):
 
 
 def test_weights_alone_come_back(tmp_path):
-    weights = save_npz(tmp_path)
+    weights = save_weights_alone(tmp_path)
     model, step = checkpoints.load_with_step(tmp_path)
     assert step is None and model.config == CONFIG
     assert_same(model, weights)
@@ -52,15 +51,15 @@ def test_weights_alone_come_back(tmp_path):
 
 
 def test_the_step_is_kept_beside_the_weights(tmp_path):
-    save_npz(tmp_path)
+    save_weights_alone(tmp_path)
     checkpoints.save_weights(checkpoints.load(tmp_path), tmp_path / WEIGHTS, step=2**40)
     assert checkpoints.load_with_step(tmp_path)[1] == 2**40
 
 
 def test_half_precision_comes_back_as_float32(tmp_path):
-    weights = save_npz(tmp_path, np.float16)
-    with np.load(tmp_path / WEIGHTS) as arrays:
-        assert all(arrays[name].dtype == np.float16 for name in arrays)
+    weights = save_weights_alone(tmp_path, np.float16)
+    assert {array.dtype for array in load_file(tmp_path / WEIGHTS).values()} == {
+        np.dtype(np.float16)}
     for name, value in numbers(checkpoints.load(tmp_path)).items():
         assert value.dtype == np.float32
         np.testing.assert_allclose(value, weights[name], rtol=1e-3, atol=1e-6)
@@ -81,106 +80,79 @@ def test_a_weight_that_does_not_fit_is_named_and_nothing_is_set(change, message)
     assert_same(model, before)
 
 
-def save_something_else(path):
+def change(path, of_header=lambda header: None, metadata=None, **tensors):
+    """Writes a file again, with other arrays, metadata or entries of its header."""
+    content = save({**load_file(path), **tensors}, metadata)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:8 + length])
+    of_header(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length:])
+
+
+def lying_length(path, length):
+    content = path.read_bytes()
+    path.write_bytes(length.to_bytes(8, "little") + content[8:])
+
+
+def without_mu(path):
+    weights = load_file(path)
+    del weights["mu/bias"]
+    save_file(weights, path)
+
+
+def save_as_npz(path):
     with open(path, "wb") as file:
-        np.save(file, np.zeros(3))
+        np.savez(file, **{"mu/bias": np.zeros(3)})
 
 
-def resave(path, **changes):
-    with np.load(path) as arrays:
-        np.savez(path, **{**arrays, **changes})
+def entry(name, **changes):
+    return lambda path: change(path, lambda header: header[name].update(changes))
 
 
-def longer_than_its_shape(path):
-    """A member that unpacks to far more than its header says."""
-    with np.load(path) as arrays:
-        arrays = dict(arrays)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.save(buffer, array)
-            archive.writestr(f"{name}.npy", buffer.getvalue() + bytes(
-                10_000_000 if name == "mu/bias" else 0))
-
-
-def pack(path, change):
-    """Writes an archive again, with the members that `change` makes of a dictionary of them."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in change(members).items():
-            archive.writestr(name, content)
-
-
-def named_twice(path):
-    """A member that NumPy would read in the place of one that was checked."""
-    pack(path, lambda members: {"mu/bias": b"no array", **members})
-
-
-def a_header_without_end(path):
-    """A member whose header says that it is long, and is."""
-    header = b"\x93NUMPY\x02\x00\xff\xff\xff\x00" + bytes(2**24)
-    pack(path, lambda members: {**members, "mu/bias.npy": header})
-
-
-def damage_the_middle(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 255
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("spoil", [
-    lambda path: cut_short(path, 0), lambda path: cut_short(path, 0.1),
-    lambda path: cut_short(path, 0.9), lambda path: cut_short(path, 0.999),
-    lambda path: path.write_bytes(b"these are no weights"),
-    lambda path: np.savez(path, **{"mu/kernel": np.array([{}], dtype=object)}),
-    lambda path: np.savez(path, **{"mu/kernel": np.zeros(3)}),
-    lambda path: resave(path, **{"mu/bias": np.full(3, np.nan, np.float32)}),
-    lambda path: resave(path, **{"mu/bias": np.full(3, np.inf, np.float32)}),
-    lambda path: resave(path, **{"mu/bias": np.zeros(3, complex)}),
-    lambda path: resave(path, step=np.float32(5)), lambda path: resave(path, step=np.arange(3)),
-    longer_than_its_shape, save_something_else, damage_the_middle, named_twice,
-    a_header_without_end])
-def test_damaged_weights_are_reported(tmp_path, spoil):
-    save_npz(tmp_path)
+@pytest.mark.parametrize("spoil, message", [
+    *((lambda path, share=share: cut_short(path, share), "read: ")
+      for share in (0, 1e-4, 0.1, 0.9, 0.999)),
+    (lambda path: path.write_bytes(b"these are no weights"), "header is too long"),
+    (lambda path: path.write_bytes(pickle.dumps({"mu/bias": [0]})), "header is too long"),
+    (save_as_npz, "header is too long"),
+    (lambda path: lying_length(path, 2**20 + 1), "header is too long"),
+    (lambda path: lying_length(path, 2**64 - 1), "header is too long"),
+    (lambda path: lying_length(path, 2**19), "read: "), (lambda path: lying_length(path, 3),
+                                                         "read: "),
+    (lambda path: path.write_bytes(path.read_bytes() + bytes(1)), "read: "),
+    (without_mu, "the weight 'mu/bias' is missing"),
+    (lambda path: change(path, **{"glance/bias": np.zeros(3, np.float32)}),
+     "the weight 'glance/bias' is not one of"),
+    (lambda path: change(path, **{"mu/bias": np.zeros((3, 1), np.float32)}), "must have shape"),
+    (entry("mu/bias", shape=[2**40]), "read: "), (entry("mu/bias", dtype="F128"), "read: "),
+    (entry("mu/bias", data_offsets=[0, 2**63]), "read: "),
+    *((lambda path, kind=kind: change(path, **{"mu/bias": np.zeros(3, kind)}),
+       "'mu/bias' must be of F16 or F32, got ")
+      for kind in (np.int32, np.float64, np.complex64, bool)),
+    *((lambda path, value=value: change(path, **{"mu/bias": np.full(3, value, np.float32)}),
+       "used: mu/bias has numbers that are not finite") for value in (np.nan, np.inf, -np.inf)),
+    *((lambda path, step=step: change(path, metadata={"step": step}),
+       "its step must be a whole number, got ")
+      for step in ("", "-1", "1.5", "nan", "9" * 5000, "\u0663", "5\n")),
+])
+def test_damaged_weights_are_reported(tmp_path, spoil, message):
+    save_weights_alone(tmp_path)
     spoil(tmp_path / WEIGHTS)
-    assert re.search("weights.npz cannot be (read|used): ", sentence(checkpoints.load, tmp_path))
+    text = sentence(checkpoints.load, tmp_path)
+    assert re.search("weights.safetensors cannot be (read|used): ", text) and message in text
 
 
-@pytest.mark.parametrize("spoil", [longer_than_its_shape, a_header_without_end])
-def test_no_more_is_unpacked_than_a_file_may_hold(tmp_path, spoil):
-    save_npz(tmp_path)
-    spoil(tmp_path / WEIGHTS)
-    tracemalloc.start()
-    try:
-        assert "'mu/bias' is not as long as its shape says" in sentence(checkpoints.load, tmp_path)
-        assert tracemalloc.get_traced_memory()[1] < 2**22
-    finally:
-        tracemalloc.stop()
-
-
-def test_no_more_is_unpacked_than_the_directory_of_a_file_says(tmp_path):
-    config, path = small_config(hidden_size=64), tmp_path / WEIGHTS
-    checkpoints.save_weights(DRAW(config), path)
-    name = "encoder/kernel.npy"  # zipfile unpacks smaller ones at once
-    pack(path, lambda members: {**members, name: members[name] + bytes(10**8)})
-    claimed = 128 + 4 * np.prod(weight_shapes(config)["encoder/kernel"])  # a header, and float32
-    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-        start = file.read(claimed)
-    with zipfile.ZipFile(path, "a") as archive:
-        info = archive.getinfo(name)
-        info.file_size, info.CRC = len(start), zlib.crc32(start)
-        archive.comment = b"changed"  # so that the directory is written again
-    tracemalloc.start()
-    try:
-        read_weights(path, config)
-        assert tracemalloc.get_traced_memory()[1] < 2**24
-    finally:
-        tracemalloc.stop()
+def test_metadata_of_others_and_no_metadata_are_taken(tmp_path):
+    weights = save_weights_alone(tmp_path)
+    change(tmp_path / WEIGHTS, metadata={"format": "pt", "author": "someone"})
+    model, step = checkpoints.load_with_step(tmp_path)
+    assert step is None
+    assert_same(model, weights)
 
 
 def test_a_file_is_checked_before_a_model_is_built(tmp_path, monkeypatch):
-    save_npz(tmp_path)
+    save_weights_alone(tmp_path)
     monkeypatch.setattr(workdirs, "make_model", lambda *_: pytest.fail("a model was built"))
     large = dataclasses.replace(CONFIG, hidden_size=2**14 - 1)
     write_json(tmp_path / workdirs.CONFIG, config_to_dict(large, QUIET))

@@ -19,9 +19,9 @@ from tests.support.saved_runs import (
     QUIET,
     assert_same,
     numbers,
-    save_npz,
     save_run,
     save_step,
+    save_weights_alone,
     sentence,
 )
 
@@ -97,14 +97,6 @@ def test_settings_are_written(tmp_path):
     assert checkpoints.read_config(tmp_path / "new") == (CONFIG, QUIET)
 
 
-def test_a_run_of_an_older_version_goes_on(run, saved):
-    content = json.loads((run / workdirs.CONFIG).read_text())
-    content["train"].update(jit_compile="false", unroll="auto", warmup_steps=0)
-    (run / workdirs.CONFIG).write_text(json.dumps(content))
-    assert_same(checkpoints.load(run), saved[1][100])
-    assert workdirs.changed_settings(run, CONFIG, QUIET) == []
-
-
 def lock(workdir):
     with workdirs.locked(workdir):
         pass
@@ -115,21 +107,21 @@ def test_a_workdir_that_cannot_be_made_is_reported(tmp_path):
     for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
         for call in (lock, lambda path: checkpoints.write_settings(path, CONFIG, QUIET)):
             message = sentence(call, workdir)
-            assert f"--workdir={workdir} cannot be written: {tmp_path / 'file'} is" in message
-        assert f"--workdir={workdir} is neither a folder" in sentence(checkpoints.load, workdir)
+            assert f"workdir {workdir} cannot be written: {tmp_path / 'file'} is" in message
+        assert f"workdir {workdir} is neither a folder" in sentence(checkpoints.load, workdir)
 
 
 @pytest.mark.parametrize("name", ["runs/exp*", "lr[1e-3]", "what?", "a\\b", "a\0b", ""])
 def test_names_that_are_patterns_are_refused(name):
     for call in (lambda: workdirs.changed_settings(name, CONFIG, QUIET),
                  lambda: checkpoints.load(name)):
-        assert sentence(call).startswith("--workdir")
+        assert sentence(call).startswith("workdir ")
 
 
 def test_weights_alone_are_not_trained_over(tmp_path):
-    save_npz(tmp_path)
+    save_weights_alone(tmp_path)
     message = sentence(workdirs.changed_settings, tmp_path, CONFIG, QUIET)
-    assert "holds weights.npz" in message
+    assert "holds weights.safetensors" in message
 
 
 def test_a_workdir_is_locked_until_the_block_ends(tmp_path):
@@ -149,7 +141,8 @@ def test_without_fcntl_nothing_is_locked(tmp_path, monkeypatch):
     b"", b"{", b"[1]", b'{"model": {}}', b'{"model": null, "train": {}}', b"\x00", b"\xff\xfe\x00",
     b'{"model": {"glimpses": 0}, "train": {}}', b'{"model": {"glances": 3}, "train": {}}',
     b'{"model": {"hidden_size": 1000000000}, "train": {}}', b"[" * 100_000,
-    b'{"model": {}, "train": {"unroll": "all"}}', b'{"model": {}, "train": {"seed": NaN}}'])
+    b'{"model": {}, "train": {"unroll": "auto"}}', b'{"model": {}, "train": {"warmup_steps": 0}}',
+    b'{"model": {}, "train": {"jit_compile": "auto"}}', b'{"model": {}, "train": {"seed": NaN}}'])
 def test_garbled_settings_are_reported(run, content):
     (run / workdirs.CONFIG).write_bytes(content)
     assert "config.json cannot be used: " in sentence(checkpoints.load, run)
@@ -199,24 +192,48 @@ def shelf(tmp_path, monkeypatch):
 
 
 def test_weights_that_ship_are_found_by_name_in_alphabetical_order(shelf):
-    weights = {name: save_npz(shelf / name, seed=seed)
+    weights = {name: save_weights_alone(shelf / name, seed=seed)
                for seed, name in enumerate(("zebra", "abacus", "mnist"))}
     (shelf / "aardvark").mkdir()  # without weights
     assert checkpoints.pretrained() == ["abacus", "mnist", "zebra"]
-    assert checkpoints.best_pretrained() == "abacus"
     assert_same(checkpoints.load("zebra"), weights["zebra"])
 
 
 def test_a_run_comes_before_weights_that_ship(shelf):
-    save_npz(shelf / "mnist", seed=1)
+    save_weights_alone(shelf / "mnist", seed=1)
     pathlib.Path("mnist").mkdir()
     assert checkpoints.resolve("mnist") == shelf / "mnist"  # the folder holds no run
-    weights = save_npz(pathlib.Path("mnist"), seed=2)
+    weights = save_weights_alone(pathlib.Path("mnist"), seed=2)
     assert_same(checkpoints.load("mnist"), weights)
 
 
 def test_unknown_names_are_reported_with_the_known_ones(shelf):
-    assert "--workdir=nothing is neither a folder nor" in sentence(checkpoints.load, "nothing")
-    assert "no weights ship" in sentence(checkpoints.best_pretrained)
-    save_npz(shelf / "mnist")
+    assert "workdir nothing is neither a folder nor" in sentence(checkpoints.load, "nothing")
+    assert "(there are none)" in sentence(checkpoints.load, "nothing")
+    save_weights_alone(shelf / "mnist")
     assert "(mnist)" in sentence(checkpoints.load, "nothing")
+
+
+def test_the_weights_that_draw_by_default_ship_and_none_of_their_data_set_are_better():
+    reports = {path.parent.name: json.loads(path.read_text())
+               for path in workdirs.PRETRAINED.glob("*/evaluation.json")}
+    chosen = reports[checkpoints.DEFAULT_WEIGHTS]
+    assert chosen["bound_nats"] == min(report["bound_nats"] for report in reports.values()
+                                       if report["dataset"] == chosen["dataset"])
+
+
+def test_a_tilde_is_the_home_folder(tiny_run, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_run.parent))
+    assert checkpoints.load_with_step(f"~/{tiny_run.name}")[1] == 2
+    assert workdirs.changed_settings(f"~/{tiny_run.name}", *checkpoints.read_config(tiny_run)) == []
+    monkeypatch.setenv("HOME", "")
+    assert "no home folder is known" in sentence(checkpoints.load, f"~/{tiny_run.name}")
+
+
+def test_a_path_is_not_the_name_of_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert checkpoints.resolve("./data").samefile(tmp_path / "data")
+    assert checkpoints.resolve("mnist") == workdirs.PRETRAINED / "mnist"
+    message = sentence(checkpoints.resolve, "./mnist")
+    assert "./mnist is neither a folder nor" in message and "--" not in message

@@ -10,6 +10,7 @@ from draw_tf import data
 from draw_tf.data import batches, digits
 from tests.support.data_sets import steps
 
+
 @pytest.mark.parametrize("split, each", [("train", 450), ("test", 50)])
 def test_labels_say_which_digit_an_image_is(split, each):
     images = data.load("digits", split)

@@ -1,62 +1,30 @@
-"""A folder of pictures: every format, any depth, in order, and what cannot be read."""
+"""A folder of pictures: which files count, in which order, what is held out, what is left out."""
 
-import struct
-import zlib
+import os
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from draw_tf import data
 from draw_tf.data import folder
-
-RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-
-
-def save(path, pixels, **options):
-    """Writes uint8 [h, w, 3] or a Pillow image, in the format of the path's ending."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(path, **options)
-
-
-def plain(colour, size=(20, 30)):
-    """One colour everywhere, uint8 [h, w, 3]."""
-    return np.full((*size, 3), colour, np.uint8)
-
-
-def thirds(width=90, height=30):
-    """Red, green and blue side by side, uint8 [h, w, 3]."""
-    return np.repeat([[RED, GREEN, BLUE]], width // 3, axis=1).repeat(height, axis=0).astype(
-        np.uint8)
+from draw_tf.pictures import strokes
+from tests.support.picture_files import BLUE, RED, header, plain, save
 
 
 def load(path, split="train", shape=(8, 8, 3)):
     return data.load(f"folder:{path}", split, shape=shape)
 
 
-def load_one(path, picture, shape=(8, 8, 3), **options):
-    """What becomes of one picture, uint8 [H, W, C]."""
-    save(path / "a.png" if not path.suffix else path, picture, **options)
-    home = path if not path.suffix else path.parent
-    save(home / "z.png", plain(BLUE))  # held out
-    images = load(home, shape=shape)
-    assert len(images) == 1
-    return images.pixels[0]
+def numbered(path, *numbers):
+    """Writes pictures of the levels `numbers`, in a format that has the same bytes everywhere."""
+    for number in numbers:
+        save(path / f"{number:03}.bmp", plain([number] * 3))
 
 
-def header(kind, width, height):
-    """The start of a file that claims a size and holds no pixels."""
-    if kind == "bmp":
-        return struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, width, height, 1, 24,
-                           0, 0, 0, 0, 0, 0)
-    if kind == "gif":
-        return struct.pack("<6sHHBBB", b"GIF89a", width, height, 0, 0, 0) + struct.pack(
-            "<BHHHHB", 0x2C, 0, 0, width, height, 0) + b"\x02\0;"
-    ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    idat = b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + ihdr + struct.pack(
-        ">I", zlib.crc32(ihdr)) + idat
+def levels(path, *splits):
+    """The levels of the pictures in a folder that are read."""
+    return sorted(level for split in splits or ("train", "test")
+                  for level in load(path, split).pixels[:, 0, 0, 0].tolist())
 
 
 # ---------------------------------------------------------------- what is read
@@ -65,131 +33,183 @@ def header(kind, width, height):
 def test_every_format_at_any_depth_in_the_order_of_paths(tmp_path, capsys):
     names = ["a.PNG", "b/c/deep.jpg", "b/d.jpeg", "b/e.bmp", "c.gif", "d e.webp", "é.png"]
     names += [f"z/{number}.png" for number in range(13)]  # by text: 0, 1, 10, 11, 12, 2, ...
-    levels = dict(zip(sorted(names), np.arange(20) * 12))
+    shades = dict(zip(sorted(names), np.arange(20) * 12, strict=True))
     for name in names:
-        save(tmp_path / name, plain([levels[name], 99, 240 - levels[name]]))
-    for name in ("b/notes.txt", "._a.png", "b/c/raw.tiff", "noending"):
+        save(tmp_path / name, plain([shades[name], 99, 240 - shades[name]]))
+    for name in ("b/notes.txt", "b/c/raw.tiff", "noending"):
         (tmp_path / name).write_text("not a picture")
     (tmp_path / "folder.png").mkdir()
     train, test = load(tmp_path), load(f"{tmp_path}/", "test")
-    assert train.shape == (8, 8, 3) and (len(train), len(test)) == (18, 2)
+    assert train.shape == (8, 8, 3) and len(train) + len(test) == 20
     assert train.pixels.dtype == np.uint8 and train.scale == 255
     assert str(train) == f"folder:{tmp_path}/train"
+    for split in (train, test):
+        assert (np.diff(split.pixels[:, 0, 0, 0].astype(int)) > 0).all()
     pixels = np.concatenate([train.pixels, test.pixels]).astype(int)  # [20, 8, 8, 3]
-    assert np.abs(pixels[..., 0] - 12 * np.arange(20)[:, None, None]).max() < 6  # JPEG is lossy
-    assert np.abs(pixels[..., 2] + pixels[..., 0] - 240).max() < 12
+    assert np.abs(np.sort(pixels[..., 0], axis=0) - 12 * np.arange(20)[:, None, None]).max() < 6
+    assert np.abs(pixels[..., 2] + pixels[..., 0] - 240).max() < 12  # JPEG is lossy
     np.testing.assert_array_equal(load(tmp_path).pixels, train.pixels)
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_picture_is_cut_at_its_middle_and_keeps_its_proportions(tmp_path):
-    wide = load_one(tmp_path / "wide.png", thirds())  # 90 x 30
-    assert np.abs(wide.astype(int) - GREEN).max() < 20  # at the edges the neighbours count too
-    assert np.abs(wide[:, 1:-1].astype(int) - GREEN).max() < 5
-    tall = load_one(tmp_path / "tall" / "a.png", thirds().swapaxes(0, 1))
-    np.testing.assert_array_equal(tall, wide.swapaxes(0, 1))
-    fits = load_one(tmp_path / "fits" / "a.png", thirds(), shape=(8, 24, 3))
-    assert fits.shape == (8, 24, 3)
-    for column, colour in ((3, RED), (12, GREEN), (20, BLUE)):
-        assert np.abs(fits[:, column].astype(int) - colour).max() < 12
-    large = load_one(tmp_path / "large" / "a.png", plain(RED, (3, 2)), shape=(64, 48, 3))
-    assert large.shape == (64, 48, 3) and (large == RED).all()
+def test_what_systems_and_tools_put_there_is_no_picture(tmp_path, capsys):
+    home = tmp_path / ".hidden" / "pictures"  # what the user names may be hidden
+    numbered(home, *range(5))
+    numbered(home / "more", 5)
+    for name in (".ipynb_checkpoints", ".Trash-1000/files", ".thumbnails/normal", "@eaDir/000.bmp",
+                 "__MACOSX", ".git/lfs", "$RECYCLE.BIN/S-1", "System Volume Information",
+                 "#recycle", "more/lost+found", "A Previews.lrdata/0", "node_modules/x",
+                 "more/.cache"):
+        numbered(home / name, 200)
+    numbered(home / "venv" / "share", 200)
+    (home / "venv" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (home / "._000.bmp").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (home / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    assert levels(home) == list(range(6)) and capsys.readouterr() == ("", "")
 
 
-def test_grey_is_how_light_a_colour_looks(tmp_path):
-    grey = load_one(tmp_path, plain(GREEN), shape=(8, 6, 1))
-    assert grey.shape == (8, 6, 1)
-    assert np.abs(grey - (0.299 * 30 + 0.587 * 200 + 0.114 * 30)).max() < 1.5
-    colour = load_one(tmp_path / "grey", Image.new("L", (9, 9), 77))
-    assert (colour == 77).all()
+@pytest.mark.parametrize("beside", ["checkpoints", "weights.npz", "metrics.jsonl", ".lock"])
+def test_what_this_package_wrote_is_no_picture(tmp_path, beside):
+    numbered(tmp_path, *range(5))
+    numbered(tmp_path / "configured", 5)  # a file of this name alone makes no run
+    (tmp_path / "configured" / "config.json").write_text("{}")
+    tall = np.zeros((1, 40, 8, 3), np.uint8) + np.arange(40, dtype=np.uint8)[:, None, None]
+    strokes.save(tmp_path / "new.gif", tall)
+    strokes.save(tmp_path / "configured" / "new.png", tall[0])
+    for run in (tmp_path / "run", tmp_path):  # the folder itself may be a run, too
+        numbered(run / "deep" if run != tmp_path else run, 0)
+        (run / "config.json").write_text("{}")
+        (run / beside).touch()
+        for name in ("strokes.gif", "strokes-0.gif", "strokes-1200.gif"):
+            save(run / name, plain([200] * 3))  # as older versions wrote them
+    assert levels(tmp_path) == list(range(6))
 
 
-def test_transparent_parts_are_white(tmp_path):
-    half = np.concatenate([plain(RED, (8, 4)), plain(BLUE, (8, 4))], axis=1)
-    alpha = np.repeat([[255] * 4 + [0] * 4], 8, axis=0).astype(np.uint8)
-    picture = load_one(tmp_path, Image.fromarray(np.dstack([half, alpha])))
-    assert (picture[:, :4] == RED).all() and (picture[:, 4:] == 255).all()
-    palette = Image.new("P", (8, 8), 0)
-    palette.putpalette([10, 20, 30] * 256)
-    assert (load_one(tmp_path / "solid", palette.copy()) == (10, 20, 30)).all()
-    assert (load_one(tmp_path / "clear", palette, transparency=0) == 255).all()
+def test_links_are_followed_once_and_loops_end(tmp_path, capsys):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    numbered(home, *range(5))
+    numbered(home / "below", 5)
+    numbered(elsewhere, *range(6, 12))
+    for link, target in (("far", elsewhere), ("again", elsewhere), ("a", home / "below"),
+                         ("loop", home), ("below/up", ".."), ("000.jpg", home / "003.bmp"),
+                         ("self", "self"), ("nowhere", "no such folder")):
+        (home / link).symlink_to(target)
+    (elsewhere / "back").symlink_to(home)
+    os.link(home / "002.bmp", home / "hard.bmp")
+    found, _ = folder._found(f"folder:{home}")
+    assert [str(path.relative_to(home)) for path in found if path.name < "005"] == [
+        f"{n:03}.bmp" for n in range(5)]  # where they lie, and not where a link is
+    assert levels(home) == list(range(12)) and capsys.readouterr() == ("", "")
+    assert levels(elsewhere) == list(range(12))
+    (home / "gone.png").symlink_to("no such file")
+    load(home), load(home, "test")
+    assert "left out 1 of" in (err := capsys.readouterr().err) and (
+        f"the first being {home}/gone.png (No such file or directory)\n" in err)
 
 
-def test_modes_of_other_kinds_of_pictures(tmp_path):
-    levels = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
-    deep = load_one(tmp_path / "deep", Image.fromarray(levels), shape=(8, 8, 1))
-    np.testing.assert_array_equal(deep[..., 0], levels >> 8)
-    ink = load_one(tmp_path / "print" / "a.jpg", Image.new("CMYK", (9, 9), (255, 0, 0, 0)))
-    assert np.abs(ink.astype(int) - (0, 255, 255)).max() < 3
-    lying = Image.Exif()
-    lying[0x0112] = 6  # the camera was turned: the first row is the right side
-    turned = load_one(tmp_path / "turned" / "a.png", thirds(24, 24), shape=(24, 24, 3), exif=lying)
-    np.testing.assert_array_equal(turned, thirds(24, 24).swapaxes(0, 1))
+def test_what_may_not_be_entered_or_read_is_counted_and_said(tmp_path, monkeypatch, capsys):
+    numbered(tmp_path, *range(10))
+    for name in ("closed", "odd.png", "sub/barred"):
+        numbered(tmp_path / name, 100)
+    barred = {str(tmp_path / name) for name in ("closed", "odd.png", "sub/barred")}
+
+    def refuse(function, name):
+        def refusing(path, *rest, **options):
+            if str(path) in barred or str(path).endswith(name):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *rest, **options)
+        return refusing
+
+    monkeypatch.setattr(os, "scandir", refuse(os.scandir, "/"))  # the superuser may read everything
+    monkeypatch.setattr("builtins.open", refuse(open, "/003.bmp"))
+    assert levels(tmp_path) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    lines = capsys.readouterr().err.splitlines()
+    for split in ("train", "test"):
+        assert lines.count(
+            f"dataset folder:{tmp_path}: left out for {split} the pictures of 3 folders that "
+            f"cannot be entered, the first being {tmp_path}/closed (Permission denied)") == 1
+    assert any(f"the first being {tmp_path}/003.bmp (Permission denied)" in line for line in lines)
+    barred.add(str(tmp_path))
+    with pytest.raises(ValueError, match="needs a folder, and '.*' cannot be read .Perm"):
+        load(tmp_path)
 
 
-def test_a_film_counts_by_its_first_frame(tmp_path):
-    frames = [Image.fromarray(plain(colour)) for colour in (RED, GREEN, BLUE)]
-    for ending in ("gif", "webp"):
-        first = load_one(tmp_path / ending / f"a.{ending}", frames[0], save_all=True,
-                         append_images=frames[1:], duration=50)
-        assert np.abs(first.astype(int) - RED).max() < 12
+# ---------------------------------------------------------------- what is held out
 
 
-def test_a_photograph_is_decoded_at_a_fraction_of_its_size(tmp_path, monkeypatch):
-    fit, sizes = folder.ImageOps.fit, []
-    monkeypatch.setattr(folder.ImageOps, "fit",
-                        lambda image, *rest: sizes.append(image.size) or fit(image, *rest))
-    ramp = np.linspace(0, 255, 600)[None, :, None].repeat(400, axis=0).repeat(3, axis=2)
-    picture = load_one(tmp_path / "a.jpg", ramp.astype(np.uint8))
-    assert sizes[0] == (75, 50)  # an eighth, and not less than twice what is needed
-    expected = np.linspace(100, 500, 9) / 600 * 255  # the edges of 8 columns of the middle
-    assert np.abs(picture[..., 0] - (expected[:-1] + expected[1:]) / 2).max() < 3
+def test_a_tenth_is_held_out_by_content(tmp_path):
+    for number in range(400):
+        save(tmp_path / f"{number:03}.bmp", plain([number % 200, number // 200, 7], (3, 3)))
+    held_out, trained = ({image.tobytes() for image in load(tmp_path, split, (3, 3, 3)).pixels}
+                         for split in ("test", "train"))
+    assert len(held_out) + len(trained) == 400 and not held_out & trained
+    assert 16 <= len(held_out) <= 64  # 4 standard deviations of a binomial distribution
+
+
+def test_neither_names_nor_other_pictures_move_what_is_held_out(tmp_path):
+    numbered(tmp_path / "one", *range(0, 200, 2))
+    held_out = levels(tmp_path / "one", "test")
+    os.rename(tmp_path / "one", tmp_path / "other")
+    for number, path in enumerate(sorted((tmp_path / "other").iterdir())):
+        path.rename(path.with_name(f"new {1000 - number}.bmp"))
+    assert levels(tmp_path / "other", "test") == held_out
+    numbered(tmp_path / "other" / "a", *range(1, 200, 2))
+    numbered(tmp_path / "other" / "copies", *range(0, 200, 2))  # on the side of their originals
+    more = levels(tmp_path / "other", "test")
+    assert set(held_out) < set(more) and [more.count(level) for level in held_out] == [
+        2] * len(held_out)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_few_pictures_are_enough(tmp_path, count):
+    numbered(tmp_path / "unlike", *range(count))
+    for number in range(count):
+        save(tmp_path / "alike" / f"{number}.bmp", plain(RED))
+    for path in (tmp_path / "unlike", tmp_path / "alike"):
+        train, test = load(path), load(path, "test")
+        assert len(train) + len(test) == count and len(train) and len(test)
+    for path in list((tmp_path / "unlike").iterdir())[:-2]:  # whatever the two that are left are
+        path.write_text("broken")
+    assert len(load(tmp_path / "unlike")) == len(load(tmp_path / "unlike", "test")) == 1
 
 
 # ---------------------------------------------------------------- what cannot be used
 
 
-def test_broken_files_are_left_out_and_counted_in_one_line(tmp_path, capsys):
-    for number in range(20):
-        save(tmp_path / f"{number:02}.png", plain([10 * number] * 3))
-    (tmp_path / "03.png").write_text("a text by the name of a picture")
-    (tmp_path / "04.png").write_bytes(b"")
-    save(tmp_path / "05.jpg", np.random.RandomState(0).randint(0, 256, (50, 50, 3), np.uint8))
-    whole = (tmp_path / "05.jpg").read_bytes()
-    (tmp_path / "05.jpg").write_bytes(whole[:len(whole) // 2])
-    (tmp_path / "06.png").write_bytes(header("png", 30, 20))
-    train = load(tmp_path)
-    # 21 files, the last two held out; 03, 04, the JPEG and 06 are broken
-    assert train.pixels[:, 0, 0, 0].tolist() == [10 * n for n in range(18)
-                                                if n not in (3, 4, 6)]
-    out, err = capsys.readouterr()
-    assert out == "" and err == (
-        f"dataset folder:{tmp_path}: left out 4 of 19 pictures for train that cannot be read, the "
-        f"first being {tmp_path}/03.png\n")
-    assert load(tmp_path, "test").pixels.max() == 190 and capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("kind, width, height", [
-    ("bmp", 7100, 7100), ("png", 10_000, 10_000), ("png", 60_000, 60_000), ("gif", 60_000, 900)])
-def test_a_picture_that_claims_to_be_huge_is_not_decoded(tmp_path, kind, width, height):
-    path = tmp_path / f"huge.{kind}"
-    path.write_bytes(header(kind, width, height))
-    save(tmp_path / "z.png", plain(RED))
-    with pytest.raises(ValueError, match=r"huge.* has more than 50 megapixels") as caught:
-        load(tmp_path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    path.write_bytes(header(kind, 10, 10))  # is only broken
-    with pytest.raises(ValueError, match="none of the 1 pictures for train can be read"):
-        load(tmp_path)
+def test_broken_and_huge_files_are_left_out_and_counted_in_one_line(tmp_path, capsys):
+    numbered(tmp_path, *range(0, 200, 10))
+    broken = [tmp_path / f"{number:03}.bmp" for number in (30, 40, 60, 70)]
+    broken[0].write_text("a text by the name of a picture")
+    broken[1].write_bytes(b"")
+    broken[2].write_bytes(header("png", 30, 20))
+    broken[3].write_bytes(header("png", 10_000, 10_000))
+    save(tmp_path / "075.jpg", np.random.RandomState(0).randint(0, 256, (50, 50, 3), np.uint8))
+    broken.append(tmp_path / "075.jpg")
+    whole = broken[-1].read_bytes()
+    broken[-1].write_bytes(whole[:len(whole) // 2])
+    assert levels(tmp_path) == [n for n in range(0, 200, 10) if n not in (30, 40, 60, 70)]
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 2  # one for each split that has any
+    assert sum(int(line.split(" left out ")[1].split()[0]) for line in lines) == 5
+    for line in lines:
+        assert line.startswith(f"dataset folder:{tmp_path}: left out ")
+        assert "pictures for t" in line and f"cannot be read, the first being {tmp_path}/" in line
+    for path in broken[:3] + broken[4:]:
+        path.unlink()
+    load(tmp_path), load(tmp_path, "test")
+    assert capsys.readouterr().err.endswith(
+        f"the first being {broken[3]} (it has 100.0 megapixels, and the most for a picture of its "
+        "kind is 50)\n")
 
 
 def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
+    few = "needs at least two pictures (.png, .jpg, .jpeg, .bmp, .gif, .webp), one to train on and "
     for path, words in (
             (tmp_path / "nowhere", f"needs a folder, and '{tmp_path}/nowhere' is not one"),
             (tmp_path / "notes.txt", "is not one"), ("", "needs a folder, and '' is not one"),
-            (tmp_path, "needs at least two pictures (.png, .jpg, .jpeg, .bmp, .gif, .webp), and "
-             "there are none")):
+            (tmp_path / ("long" * 99), "is not one"),
+            (tmp_path, few + "one to hold out, and there are none")):
         with pytest.raises(ValueError) as caught:
             load(path)
         message = str(caught.value)
@@ -197,13 +217,16 @@ def test_folders_that_cannot_be_used(tmp_path):
     save(tmp_path / "a.png", plain(RED))
     with pytest.raises(ValueError, match="at least two pictures .* there is one"):
         load(tmp_path)
-    save(tmp_path / "b.png", plain(RED))
-    with pytest.raises(ValueError, match="batch_size 2 is more than the 1 images of folder:"):
-        data.check_batch(load(tmp_path), 2)
+    save(tmp_path / "b.png", plain(BLUE))
     with pytest.raises(ValueError, match="has images of 1 or 3 channels, not 2"):
         load(tmp_path, shape=(8, 8, 2))
     with pytest.raises(ValueError, match="split of dataset folder:.* must be one of train, test"):
         load(tmp_path, "validation")
+    for path in (tmp_path / "a.png", tmp_path / "b.png"):
+        path.write_text("broken")
+    with pytest.raises(ValueError, match="none of the 1 pictures for train can be read, the first "
+                       r"being .*\.png \(it is not a picture, or is damaged\)"):
+        load(tmp_path)
 
 
 def test_the_home_folder_is_found(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def extremes():
     cases = [([g, -g, log_sigma2, log_delta, log_gamma], image, logit)
              for g, log_sigma2, log_delta, log_gamma, image, logit in itertools.product(
                  (-3, 0, 3), (-20, 20), (-2, 2), (-3, 3), (0, 1), (-200, 200))]
-    params, image, logit = (np.array(part, np.float32) for part in zip(*cases))
+    params, image, logit = (np.array(part, np.float32) for part in zip(*cases, strict=True))
     shape = (len(cases), 1, 1, 1)
     return params, *(np.broadcast_to(part.reshape(shape), (len(cases), H, W, C)).copy()
                      for part in (image, logit))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from draw_tf import DRAW
-from draw_tf.models.completion import SIDES, complete, kept_half
+from draw_tf.models.completion import SIDES, complete, imagine, kept_half
 from tests.support import reference
 from tests.support.numerics import example, model_with, small_config
 
@@ -54,3 +54,66 @@ def test_a_model_without_attention_completes_too():
     images, noise = example(config)
     trace = complete(DRAW(config), images, kept_half("top", 7, 9), noise)
     assert trace.read is None and trace.canvases.shape == (2, *images.shape)
+
+
+def test_a_guess_fills_in_what_is_unknown(model):
+    images, noise = example(CONFIG)
+    known = kept_half("left", 7, 9)
+    guess = np.random.default_rng(3).random(images.shape).astype(np.float32)
+    want = model.trace(known * images + (1 - known) * guess, noise)
+    got = complete(model, images, known, noise, guess)
+    np.testing.assert_allclose(got.canvases, want.canvases, rtol=1e-5, atol=1e-5)
+
+
+def known_nats(model, images, known, trace):
+    """-log p(known pixels | last canvas) in nats, [N]."""
+    logits = trace.canvases[-1].numpy().astype(np.float64)
+    nats = np.logaddexp(0, logits) - images * logits  # [N, H, W, C]
+    return np.sum(known * nats, axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("sweeps", [1, 3])
+def test_the_candidate_chosen_keeps_the_known_part_better(sweeps):
+    model = model_with(CONFIG, {name: 4 * value for name, value in
+                                reference.random_weights(CONFIG, 1).items()})
+    images, _ = example(CONFIG)
+    known = kept_half("top", 7, 9)
+    one, many = (np.mean([known_nats(model, images, known, imagine(
+        model, images, known, seed, candidates, sweeps)) for seed in range(5)])
+        for candidates in (1, 16))
+    assert many < one - 1  # nats
+
+
+def test_candidates_are_chosen_in_proportion_to_their_weights():
+    # one step and one latent variable: p(z | known part) is known by summing over a grid
+    config = small_config(glimpses=1, latent_size=1, hidden_size=4, equations="paper")
+    weights = {name: 3 * value for name, value in reference.random_weights(config, 0).items()}
+    model = model_with(config, weights)
+    images = np.repeat(example(config)[0][:1], 400, axis=0)
+    known = kept_half("left", 7, 9)
+    z = np.linspace(-5, 5, 400).reshape(1, 400, 1)
+    canvas = model.generate(400, z).canvases.numpy()[-1].astype(np.float64)  # [400, H, W, C]
+    nats = np.sum(known * (np.logaddexp(0, canvas) - images * canvas), axis=(1, 2, 3))
+    posterior = np.exp(-nats + nats.min() - z[0, :, 0]**2 / 2)
+    posterior /= posterior.sum()
+    mean = np.sum(posterior * z[0, :, 0])
+    deviation = np.sqrt(np.sum(posterior * (z[0, :, 0] - mean)**2))
+    for sweeps in (1, 2):
+        drawn = imagine(model, images, known, 0, 64, sweeps).z.numpy()
+        assert abs(drawn.mean() - mean) < 0.25 * deviation  # 5 standard errors
+        assert 0.75 < drawn.std() / deviation < 1.25
+
+
+def test_the_same_seed_imagines_the_same(model):
+    images, _ = example(CONFIG)
+    known = kept_half("left", 7, 9)
+    first, again, other = (imagine(model, images, known, seed, 3, 2).z for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_weights_that_are_no_numbers_still_make_a_picture(model):
+    broken = model_with(CONFIG, {name: value * np.nan for name, value in
+                                 reference.random_weights(CONFIG, 0).items()})
+    images, _ = example(CONFIG)
+    assert imagine(broken, images, kept_half("left", 7, 9), 0, 3, 2).z.shape[1] == len(images)

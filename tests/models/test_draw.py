@@ -114,7 +114,8 @@ def test_a_step_does_what_the_articles_methods_do(equations):
                    c_enc=encoder[1], h_dec=h_dec, c_dec=decoder[1], canvases=state.canvas)
         for scope, h, window in (("read", h_dec_prev, trace.read), ("write", h_dec, trace.write)):
             parts = ("Fx", "Fy", "gamma")
-            got.update(zip((f"{scope}_{part}" for part in parts), model.attn_window(scope, h)))
+            got.update(zip((f"{scope}_{part}" for part in parts), model.attn_window(scope, h),
+                           strict=True))
             got[f"{scope}_bank"] = tf.concat(model.filterbank(
                 window.gx[t], window.gy[t], window.sigma2[t], window.delta[t],
                 getattr(config, f"{scope}_size")), axis=2)
@@ -135,7 +136,7 @@ def test_one_graph_takes_batches_of_any_size(unroll):
     for num in (1, 3):
         images, noise = example(config, num)
         got, want = graph(images, noise), model.bound(images, noise)
-        for x, y in zip(got, want):
+        for x, y in zip(got, want, strict=True):
             assert x.shape == y.shape
         assert_close(dict(enumerate(got)), dict(enumerate(want)), EXACT)
 

@@ -1,4 +1,4 @@
-"""The product of joined inputs, of which some may be zero, and the LSTM cell."""
+"""The product of joined inputs, and the LSTM cell."""
 
 import keras
 import numpy as np
@@ -8,26 +8,37 @@ import tensorflow as tf
 from draw_tf.models.layers import LSTMCell, affine
 from tests.support.numerics import EXACT, assert_close
 
-SIZES = (2, 3, 4)  # of the inputs
 
-
-@pytest.mark.parametrize("zeros, rows", [((), 10), ((1,), 7), ((0, 2), 4), ((0, 1, 2), 1)])
-def test_inputs_that_are_zero_take_no_part_in_a_programs_product(zeros, rows):
+def test_affine_is_one_product():
     rng = np.random.default_rng(3)
-    kernel, bias = rng.normal(size=(sum(SIZES), 5)), rng.normal(size=5)
-    given = [rng.normal(size=(6, size)) * (i not in zeros) for i, size in enumerate(SIZES)]
+    pairs = [(rng.normal(size=(6, size)), rng.normal(size=(size, 5))) for size in (2, 3, 4)]
+    bias = rng.normal(size=5)
 
-    def product(x, y, z):  # of which y is a constant, zero or not
-        x, z = (tf.zeros_like(part) if i in zeros else part for i, part in ((0, x), (2, z)))
-        return affine(tf.constant(kernel), tf.constant(bias), x, tf.constant(given[1]), z)
+    def run():
+        return affine([(tf.constant(x), tf.constant(rows)) for x, rows in pairs],
+                      tf.constant(bias))
 
-    program = tf.function(product, autograph=False).get_concrete_function(
-        *(tf.TensorSpec(x.shape, tf.float64) for x in given))
-    want = {"affine": np.concatenate(given, axis=1) @ kernel + bias}
-    for run in (product, program):
-        assert_close({"affine": run(*map(tf.constant, given))}, want, EXACT)
-    [matmul] = [op for op in program.graph.get_operations() if op.type == "MatMul"]
-    assert matmul.inputs[1].shape == (rows, 5)
+    want = {"affine": sum(x @ rows for x, rows in pairs) + bias}
+    assert_close({"affine": run()}, want, EXACT)
+    graph = tf.function(run, autograph=False).get_concrete_function().graph
+    assert [op.type for op in graph.get_operations()].count("MatMul") == 1
+
+
+@pytest.mark.parametrize("given, rows", [(3, 8), (2, 7)])
+def test_known_zeros_take_no_part_in_the_cells_product(given, rows):
+    cell = LSTMCell(3, 4, "cell", "float64")
+    inputs = tf.constant(np.random.default_rng(5).normal(size=(5, given)))
+    zeros = cell.zero_state(5)
+
+    def run(inputs, states):
+        h, (_, c) = cell(inputs, states=states)
+        return {"h": h, "c": c}
+
+    full = tf.concat([inputs, tf.zeros([5, 3 - given], tf.float64)], axis=1)
+    assert_close(run(inputs, zeros), run(full, list(zeros)), EXACT)
+    graph = tf.function(lambda: run(inputs, zeros), autograph=False).get_concrete_function().graph
+    [matmul] = [op for op in graph.get_operations() if op.type == "MatMul"]
+    assert matmul.inputs[1].shape == (rows - 4, 16)  # without h; the bias is a row
 
 
 def test_the_cell_and_its_gradients_are_those_of_keras():
@@ -43,7 +54,7 @@ def test_the_cell_and_its_gradients_are_those_of_keras():
         layer.set_weights(weights)
         with tf.GradientTape() as tape:
             tape.watch((inputs, h, c))
-            shown, states = layer(inputs, [h, c])
+            shown, states = layer(inputs, states=[h, c])
             loss = tf.reduce_sum(tf.sin(shown) + tf.cos(states[1]))
         results += [shown, *states, *tape.gradient(
             loss, [inputs, h, c, *layer.trainable_variables])]

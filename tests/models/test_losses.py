@@ -90,5 +90,6 @@ def test_hard_pixels_and_extreme_posteriors_have_their_finite_costs(mode):
 
     kl = 0.5 * (2 * 100**2 + math.exp(-40) + 1 + math.exp(40) - 3)
     wanted = [0, 200, 200, 0], [kl], [0, 1, -1, 0], mu, [[-1, 0, math.exp(40)]]
-    for got, want in zip(in_mode(values_and_slopes, mode)(logits, mu, logsigma), wanted):
+    for got, want in zip(in_mode(values_and_slopes, mode)(logits, mu, logsigma), wanted,
+                         strict=True):
         np.testing.assert_allclose(got, want, rtol=SINGLE, atol=SINGLE)

@@ -63,7 +63,8 @@ def test_the_whole_unroll_is_a_plain_loop():
         hidden = np.tanh(hidden @ weight + x * random(N, D, seed=4).numpy())
         total = total + np.sum(hidden * x, axis=1)
         outputs.append((hidden, total * x[:, 0]))
-    want = dict(zip(("hidden", "more"), (np.stack(part) for part in zip(*outputs))))
+    want = {name: np.stack(part) for name, part in zip(
+        ("hidden", "more"), zip(*outputs, strict=True), strict=True)}
     want.update({"end hidden": hidden, "end total": total})
     assert_close({name: eager_results()[name] for name in want}, want, EXACT)
 
@@ -98,6 +99,19 @@ def test_the_backward_pass_of_pieces_does_not_make_their_products_again():
                 for body in bodies]
     # forward: one for each of three steps; backward: those of the two gradients of each
     assert products == [3, 6]
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (0, 1)])
+def test_a_step_that_makes_other_products_on_the_way_back_is_refused(before, after):
+    def step(state, x, _):
+        traced.append(1)  # per piece of one step: for its shapes, forward, and on the way back
+        count = before if len(traced) < 3 else after
+        return sum([product(state, x) for _ in range(count)], state), state
+
+    traced = []
+    state, inputs = random(D, D), random(T, D, D)
+    with pytest.raises(RuntimeError, match="must make the same products each time"):
+        tf.function(lambda: tf.gradients(scan(step, state, inputs, (), 1)[0], inputs))()
 
 
 @pytest.mark.parametrize("glimpses, gpus, steps", [

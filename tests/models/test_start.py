@@ -23,7 +23,7 @@ def started(equations, **fields):
     """A float64 model started from the mean image, and the log-odds of that image."""
     config = small_config(image_shape=SHAPE, equations=equations, **fields)
     model = DRAW(config, dtype="float64")
-    start.start_from_data(model, mean_image())
+    model.start_from_data(mean_image())
     mean = np.clip(mean_image(), 0.002, 0.998)
     return model, np.log(mean / (1 - mean))
 
@@ -55,9 +55,8 @@ def test_the_covering_window_tiles_the_longer_side(equations, height, width, siz
 def test_both_windows_cover_the_image(equations):
     model, _ = started(equations)
     for scope, size in (("read", 2), ("write", 5)):
-        window = model._window(scope, tf.zeros([1, 8], tf.float64))
-        assert relative_error(window.params[0], start.covering_window(
-            *SHAPE[:2], size, equations)) < EXACT
+        bias = getattr(model, f"{scope}_window").bias
+        assert relative_error(bias, start.covering_window(*SHAPE[:2], size, equations)) < EXACT
 
 
 @pytest.mark.parametrize("attention", [True, False])

@@ -383,7 +383,7 @@ def test_fingers_can_hit_every_control_on_a_phone(visit):
 def test_the_bars_are_seen_without_scrolling(visit, size):
     browser = visit(page(*draw("paper"), train=MNIST), width=size[0], height=size[1])
     top, bottom = browser.evaluate("(b => [b.top, b.bottom])($('bars').getBoundingClientRect())")
-    assert 0 < top and bottom <= size[1]
+    assert top > 0 and bottom <= size[1]
 
 
 def test_a_picture_comes_soon_after_the_pen_moves(visit):

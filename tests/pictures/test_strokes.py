@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from draw_tf import DRAWConfig
+from draw_tf import DRAW, DRAWConfig
 from draw_tf.models.attention import Window, window_box
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.tiles import GAP, GREEN, RED
@@ -41,9 +41,9 @@ def window(number):
 
 @pytest.mark.parametrize("equations", ["article", "paper"])
 def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations):
-    config = DRAWConfig(read_size=2, write_size=5, equations=equations)
+    model = DRAW(DRAWConfig(read_size=2, write_size=5, hidden_size=1, equations=equations))
     trace = SimpleNamespace(read=window(3), write=window(20))
-    (read, green), (write, red) = strokes.boxes(config, trace)
+    (read, green), (write, red) = strokes.boxes(model, trace)
     assert (green, red) == (GREEN, RED)
     np.testing.assert_array_equal(read, window_box(window(3), 2, equations))
     np.testing.assert_array_equal(write, window_box(window(20), 5, equations))
@@ -51,10 +51,10 @@ def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations
 
 
 def test_windows_that_are_not_there_have_no_boxes():
-    config = DRAWConfig(read_size=2, write_size=5)
+    model = DRAW(DRAWConfig(hidden_size=1))
     generation = SimpleNamespace(write=window(20))
-    assert [colour for _, colour in strokes.boxes(config, generation)] == [RED]
-    assert strokes.boxes(config, SimpleNamespace(read=None, write=None)) == []
+    assert [colour for _, colour in strokes.boxes(model, generation)] == [RED]
+    assert strokes.boxes(model, SimpleNamespace(read=None, write=None)) == []
 
 
 # Animations and film strips
@@ -216,8 +216,34 @@ def test_completions_show_what_is_known_what_is_imagined_and_the_image():
     np.testing.assert_array_equal(tile[2, ::side // 4, 6 * step::side // 4],
                                   tiles.to_uint8(images[1]))
     middle = side // 8
+    shown = tile[1, middle::side // 4, 5 * step + middle:5 * step + side:side // 4]  # [4, 4, 3]
     np.testing.assert_array_equal(  # the second step of the last imagination of the second image
-        tile[1, middle::side // 4, 5 * step + middle:5 * step + side:side // 4],
-        tiles.to_uint8(drawn[1, 9]))
+        shown[:, 2:], tiles.to_uint8(drawn[1, 9, :, 2:]))
+    np.testing.assert_array_equal(shown[:, :2], tiles.to_uint8(images[1, :, :2]))  # as it is known
     framed = np.all(tile[1, :, 5 * step:5 * step + side] == tiles.BLUE, axis=-1)
     assert framed[0, :side // 2].all() and not framed[:, side // 2 + 1:].any()
+
+
+@pytest.mark.parametrize("equations", ["article", "paper"])
+def test_edges_of_boxes_are_where_the_filters_lie(equations):
+    config = DRAWConfig((60, 70, 1), glimpses=2, hidden_size=8, latent_size=2, read_size=3,
+                        write_size=4, equations=equations)
+    model = DRAW(config)
+    centre = 0.2 if equations == "article" else 0.0  # the article's grid lies towards the origin
+    for layer, x in ((model.read_window, centre), (model.write_window, centre - 0.1)):
+        layer.bias.assign([x, x, np.log(0.8), -np.log(4) if equations == "paper" else np.log(4), 0])
+    images = np.random.default_rng(0).random((2, 60, 70, 1)).astype(np.float32)
+    trace = model.trace(images)
+    for (box, _), window in zip(
+            strokes.boxes(model, trace), (trace.read, trace.write), strict=True):
+        for bank, length, (low, high) in ((window.Fx, 70, (box.left, box.right)),
+                                          (window.Fy, 60, (box.top, box.bottom))):
+            means = np.sum(bank * np.arange(length), axis=-1)  # [T, N, n], in pixels
+            np.testing.assert_allclose(low, means[..., 0], atol=1e-3)
+            np.testing.assert_allclose(high, means[..., -1], atol=1e-3)
+
+
+def test_a_gif_has_no_more_pixels_than_its_format():
+    with pytest.raises(ValueError, match="at most 65535 pixels a side, got 65536 x 1.*png"):
+        strokes.encode_gif(np.zeros((1, 1, 65_536, 3), np.uint8))
+    assert strokes.encode_gif(np.zeros((1, 1, 65_535, 3), np.uint8))

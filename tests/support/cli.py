@@ -5,7 +5,7 @@ import runpy
 import sys
 from unittest import mock
 
-from absl import app, flags
+from absl import app
 
 from draw_tf import commands
 
@@ -15,16 +15,12 @@ app.define_help_flags()  # once per process: they stay when a command's flags go
 
 def _run(run, name, arguments):
     """Calls `run` with `arguments` as the command line; returns the command's exit status."""
-    known = set(flags.FLAGS)
     try:
         with (mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
               mock.patch.object(commands, "keep_freed_memory")):  # of this process, for good
             run()
     except SystemExit as end:
         return end.code or 0
-    finally:  # the next command may define flags of the same names
-        for flag in set(flags.FLAGS) - known:
-            delattr(flags.FLAGS, flag)
     return 0
 
 
@@ -35,10 +31,10 @@ def run_script(name, *arguments):
 
 def run_module(name, *arguments):
     """Runs what `python -m name` does; returns its exit status."""
-    imported = sys.modules.pop(name, None)  # runpy warns of what is there already
+    imported = {known: sys.modules.pop(known) for known in (name, f"{name}.__main__")
+                if known in sys.modules}  # runpy warns of what is there already
     try:
         return _run(lambda: runpy.run_module(name, run_name="__main__", alter_sys=False), name,
                     arguments)
     finally:
-        if imported:
-            sys.modules[name] = imported
+        sys.modules.update(imported)

@@ -3,12 +3,11 @@
 import copy
 import io
 import json
-import warnings
-import zipfile
+import pickle
 
 import numpy as np
 
-BOMB = 2**26  # bytes, all of them zero: they are packed into a thousandth of that
+BOMB = 2**26  # bytes, of what is far too long
 # values that a number, a text or a list of a settings file may be replaced by
 ODD = (None, True, False, 0, -1, 1.5, 1e308, float("nan"), float("inf"), 10**9, 10**400, 2**31, "",
        "none", "\ud800", "a\nb", "x" * 10_000, [], [[]], {}, {"a": 1}, [28, 28, 1], "8,8",
@@ -97,38 +96,53 @@ def flags(content, dice):
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
-def archive(content, dice):
-    """An .npz with a member that is renamed, lost, doubled, emptied, or of another header."""
-    if dice.random() < 0.4:
+def tensors(content, dice):
+    """A safetensors file of another header, of a header that lies, or of other numbers."""
+    if dice.random() < 0.3:
         return some_bytes(content, dice)
-    with zipfile.ZipFile(io.BytesIO(content)) as good:
-        members = [(name, good.read(name)) for name in good.namelist()]
-    at = dice.randrange(len(members))
-    name, array = members[at]
+    length = int.from_bytes(content[:8], "little")
+    header, numbers = content[8:8 + length], content[8 + length:]
+    if dice.random() < 0.1:
+        return dice.choice((_npz(), pickle.dumps(header), b"", header, numbers, bytes(BOMB)))
     how = dice.randrange(8)
     if how == 0:
-        members.pop(at)
-    elif how == 1:
-        name = dice.choice((name.removesuffix(".npy"), "step.npy", "../a.npy", ".npy", "x" * 60000))
-        members.append((name, dice.choice((array, b"", bytes(BOMB)))))
-    elif how == 2:
-        members[at] = name, bytes(BOMB)
-    elif how == 3:  # the length of the header
-        members[at] = name, b"\x93NUMPY\x02\x00" + b"\xff\xff\xff\x0f" + bytes(BOMB)
+        header = json_text(header, dice)
+    elif how == 1:  # one tensor's type, shape or place; or the metadata
+        tree = json.loads(header)
+        name = dice.choice(list(tree))
+        key = dice.choice(list(tree[name]))
+        tree[name][key] = copy.deepcopy(dice.choice((
+            *ODD, "F64", "F32", "BF16", "I64", "U8", "BOOL", "F4", [0, 2**64 - 1], [2**63, 2**63],
+            [2**32, 2**32], [0, 0], [8, 4], [-1, 3], [1] * 1000, [0], "7", "-7", "9" * 5000)))
+        header = json.dumps(tree).encode()
+    elif how == 2:  # as many numbers, by other names
+        old, new = dice.choice(((b"mu/bias", b"mu/bia5"), (b"F16", b"I16"), (b"F16", b"F32"),
+                                (b"mu/bias", b"mu/kernel"), (b"__metadata__", b"mu/noise"),
+                                (b'"shape":[', b'"shape":[1,'), (b"step", b"stop")))
+        header = header.replace(old, new)
+    elif how == 3:
+        header = dice.choice((b"[" * BOMB, b"{" * 10**5, b" " * BOMB, b'{"a":' * 10**5, header * 2,
+                              header + b" " * BOMB, _many_names(), b'{"' + b"x" * BOMB + b'":1}'))
     elif how == 4:
-        old, new = dice.choice(((b"(", b"(9"), (b"<f4", b"<f8"), (b"<f4", b"|O8"), (b"f4", b"U9"),
-                                (b"False", b"True "), (b", ", b",-"), (b"<f4", b">f4"),
-                                (b"{", b"(" * 900)))
-        members[at] = name, array.replace(old, new, 1)
+        at = 2 * dice.randrange(len(numbers) // 2)
+        odd = np.float16(dice.choice((np.inf, -np.inf, np.nan, 60000))).tobytes()
+        numbers = numbers[:at] + odd + numbers[at + 2:]
     elif how == 5:
-        members[at] = name, array[:-4] + np.float32(dice.choice((np.inf, np.nan, 1e30))).tobytes()
+        numbers = dice.choice((b"", numbers[:-1], numbers[:-2], numbers + b"\0", numbers * 2,
+                               numbers + bytes(BOMB)))
     elif how == 6:
-        members[at] = name, array + bytes(dice.choice((1, 4, 2**28)))
-    else:
-        members[at] = name, some_bytes(array, dice)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bad, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that are there twice
-        for name, array in members:
-            bad.writestr(name, array, compresslevel=1)
-    return packed.getvalue()
+        numbers = some_bytes(numbers, dice)
+    length = len(header) if how < 7 else dice.choice(
+        (0, 1, length - 1, length + 1, 2**20, 10**8, 2**31, 2**32, 2**63, 2**64 - 1))
+    return length.to_bytes(8, "little") + header + numbers
+
+
+def _many_names():
+    names = (f'"{n}":{{"dtype":"F16","shape":[0],"data_offsets":[0,0]}}' for n in range(10**5))
+    return ("{" + ",".join(names) + "}").encode()
+
+
+def _npz():
+    file = io.BytesIO()
+    np.savez(file, **{"mu/bias": np.zeros(3)})
+    return file.getvalue()

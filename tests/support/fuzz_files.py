@@ -105,7 +105,7 @@ class Config(Files):
         for name in ("weights", "run"):
             checkpoints.write_settings(self.folder / name, MODEL, TRAIN)
             yield self.folder / name / "config.json"
-        checkpoints.save_weights(make_model(MODEL), self.folder / "weights" / "weights.npz")
+        checkpoints.save_weights(make_model(MODEL), self.folder / "weights" / "weights.safetensors")
         saves.save(Trainer(MODEL, TRAIN).checkpoint(), self.folder / "run", 1)
 
     def read(self, path):
@@ -115,11 +115,11 @@ class Config(Files):
 class Weights(Files):
     """Weights alone."""
 
-    damage = staticmethod(damage.archive)
+    damage = staticmethod(damage.tensors)
 
     def make(self):
         checkpoints.write_settings(self.folder, MODEL, TRAIN)
-        path = self.folder / "weights.npz"
+        path = self.folder / "weights.safetensors"
         checkpoints.save_weights(make_model(MODEL), path, np.float16, step=7)
         yield path
 
@@ -170,7 +170,7 @@ class Flags(Files):
 
 
 class Pictures(Files):
-    """Pictures in a folder, in all formats; there is a good one for training and one for test."""
+    """Pictures in a folder, in all formats."""
 
     mib = 1024
 
@@ -190,8 +190,9 @@ class Pictures(Files):
 
     def read(self, path):
         with contextlib.redirect_stderr(io.StringIO()):
-            images = data.load(f"folder:{self.folder}", "train", None, (16, 16, 3))
-        assert images.pixels.shape[1:] == (16, 16, 3) and len(images) >= 7
+            images = [data.load(f"folder:{self.folder}", split, None, (16, 16, 3))
+                      for split in ("train", "test")]
+        assert sum(map(len, images)) >= 8 and {part.shape for part in images} == {(16, 16, 3)}
 
 
 KINDS = {"config": Config, "weights": Weights, "metrics": Metrics, "flags": Flags,

@@ -61,7 +61,7 @@ def example(config, num=4, seed=0):
     """Images [N, H, W, C] in [0, 1] and noise [T, N, Z], float64, the same for the same seed."""
     random = np.random.default_rng(seed)
     return (random.random((num, *config.image_shape)),
-            random.normal(size=(config.glimpses, num, config.latent_size)))
+            random.normal(size=(getattr(config, "glimpses", 1), num, config.latent_size)))
 
 
 def our_name(name):
@@ -84,7 +84,7 @@ def exact_model(config, seed, unroll=0):
 def named_gradients(model, gradients):
     """The gradients of `bound_and_gradients` under the names of `named_weights`."""
     gradient_of = {id(variable): gradient
-                   for variable, gradient in zip(model.trainable_variables, gradients)}
+                   for variable, gradient in zip(model.trainable_variables, gradients, strict=True)}
     return {name: gradient_of[id(variable)].numpy()
             for name, variable in named_weights(model).items()}
 

@@ -1,4 +1,4 @@
-"""Runs and weights that the tests of this room share."""
+"""Runs and weights for tests of checkpoints, of what is shipped, and of damaged files."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def assert_same(model, weights):
         np.testing.assert_array_equal(value, weights[name], err_msg=name)
 
 
-def save_npz(folder, dtype=np.float32, seed=5):
+def save_weights_alone(folder, dtype=np.float32, seed=5):
     """Makes a folder of weights alone; returns the weights."""
     folder.mkdir(exist_ok=True)
     model = model_with(CONFIG, reference.random_weights(CONFIG, seed))

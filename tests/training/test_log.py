@@ -120,7 +120,7 @@ def test_settings_are_shown_once_and_again_where_they_changed(tmp_path, saved_ha
 def test_what_is_in_the_way_is_reported_in_one_sentence(tmp_path, path, kind):
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).mkdir() if kind == "folder" else (tmp_path / path).touch()
-    with pytest.raises(WorkdirError, match=f"--workdir={tmp_path} ") as caught:
+    with pytest.raises(WorkdirError, match=f"{tmp_path}.* cannot be ") as caught:
         run(tmp_path)
     assert len(str(caught.value).splitlines()) == 1 and "[Op:" not in str(caught.value)
     assert (tmp_path / path).exists()

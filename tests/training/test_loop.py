@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
+import threading
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,11 +15,11 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from draw_tf import checkpoints, data, training
+from draw_tf import checkpoints, data, evaluation, training
 from draw_tf.checkpoints import read_metrics
 from draw_tf.errors import ConfigError, TrainingError, WorkdirError
 from draw_tf.models.vae import VAE
-from draw_tf.training import loop
+from draw_tf.training import log, loop, pictures, updates
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
 from tests.support.trainings import (
@@ -31,6 +33,16 @@ from tests.support.trainings import (
 )
 
 pytestmark = pytest.mark.slow
+
+
+class FakeClock:
+    """Stands in for the module `time`: it goes on hardly but where a test says so."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        self.now += 1e-6
+        return self.now
 
 
 @pytest.fixture
@@ -99,7 +111,7 @@ def test_a_checkpoint_gives_the_model_that_was_evaluated(drawn):
     workdir, report = drawn
     model, step = checkpoints.load_with_step(workdir)
     assert step == 6
-    again = training.evaluate_model(model, IMAGES[1].binarized(), batch_size=4, jit_compile=False)
+    again = evaluation.evaluate_model(model, IMAGES[1].binarized(), batch_size=4, jit_compile=False)
     assert again["bound_nats"] == pytest.approx(report["bound_nats"], 1e-9)
 
 
@@ -131,10 +143,9 @@ def test_a_terminal_shows_a_bar_and_the_evaluations(tmp_path, monkeypatch, capsy
     assert not any(line.startswith("step 2/4") for line in lines)  # that is the bar's
 
 
-def test_reconstructions_are_of_images_as_the_run_sees_them(tmp_path):
+def test_reconstructions_are_of_images_as_the_run_sees_them():
     for binarize, binary in (("none", False), ("static", True), ("dynamic", True)):
-        config = dataclasses.replace(TRAIN, binarize=binarize)
-        shown = Log(tmp_path, Trainer(SIMPLE, config), IMAGES[1]).shown
+        shown = pictures.shown_images(IMAGES[1], binarize)
         assert np.isin(shown, (0, 1)).all() == binary
         if binary:
             np.testing.assert_array_equal(shown, IMAGES[1].binarized().floats())
@@ -172,10 +183,51 @@ def interrupts():
 
 
 def test_a_second_signal_is_not_held_back(interrupts):
-    with pytest.raises(KeyboardInterrupt), loop.stop_requests() as stopping:
+    with pytest.raises(KeyboardInterrupt), loop.stop_requests(print) as stopping:
         signal.raise_signal(signal.SIGINT)
         assert stopping()
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_is_answered_while_a_call_runs(interrupts):
+    """Which may be a compilation: Python's main thread must not wait in it."""
+    answered = threading.Event()
+
+    def call():
+        os.kill(os.getpid(), signal.SIGINT)
+        return answered.wait(600), threading.current_thread()
+
+    with loop.stop_requests(lambda text: answered.set()) as stopping:
+        in_time, thread = loop.beside(call)
+        assert in_time and stopping() and thread is not threading.main_thread()
+
+
+def test_what_a_call_raises_beside_the_main_thread_is_raised_in_it():
+    with pytest.raises(ConfigError, match="batch_size 5"):
+        loop.beside(data.check_batch, 5, 2)
+
+
+def test_compiling_is_said_before_it_starts_and_not_counted_as_time(tmp_path, monkeypatch, capsys):
+    threads, clock, train = [], FakeClock(), Trainer.train
+
+    def slow(self, batches, steps):
+        if not threads:
+            assert capsys.readouterr().out.splitlines()[-1].startswith("Compiling, about")
+        # an hour to compile, then a second for each step
+        clock.now += 1 if threads else 3600
+        threads.append(threading.current_thread())
+        return train(self, batches, steps)
+
+    monkeypatch.setattr(Trainer, "train", slow)
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(log, "time", clock)
+    run(tmp_path, jit_compile=True, steps_per_call=1, log_every=1)
+    assert threads[0] is not threading.main_thread()
+    assert set(threads[1:]) == {threading.main_thread()}
+    lines = [line for line in capsys.readouterr().out.splitlines() if "  train" in line]
+    assert "left" not in lines[0]  # for nothing but the compilation was seen
+    left = [re.search("0:00:0(.) left", line)[1] for line in lines[1:]]
+    assert left == list("43210")
 
 
 def test_resuming_is_exact_and_repeats_no_lines_logged_after_the_last_checkpoint(half, finished):
@@ -252,7 +304,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypat
 def test_a_run_that_stays_not_finite_ends_and_says_so(half, monkeypatch):
     before = saved_arrays(half)
     not_finite(monkeypatch, from_image=-1)
-    monkeypatch.setattr(loop, "PATIENCE", 3)
+    monkeypatch.setattr(updates, "PATIENCE", 3)
     with pytest.raises(TrainingError, match="learning_rate.*last good checkpoint.*ckpt-3"):
         run(half, train_steps=20)
     assert_same(before, saved_arrays(half))
@@ -263,7 +315,6 @@ def test_a_run_that_stays_not_finite_ends_and_says_so(half, monkeypatch):
 
 @pytest.mark.parametrize("model, changes, words", [
     (dataclasses.replace(SIMPLE, image_shape=(8, 8, 1)), {}, "image_shape.*8, 6, 1"),
-    (SIMPLE, {"batch_size": 12}, "batch_size 12 is more than the 11 images"),
     (SIMPLE, {"batch_size": 5, "distribute": "mirrored"}, "batch_size 5 .* 2 devices"),
 ])
 def test_settings_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, model, changes,
