@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import keras
+
 from draw_tf.config import ModelConfig
-from draw_tf.models.draw import DRAW
+from draw_tf.models.base import ImageModel
+from draw_tf.models.draw import DRAW, FIRST
 from draw_tf.models.vae import VAE
 
 _CLASSES: dict[type, Any] = {model.Config: model for model in (DRAW, VAE)}
@@ -17,3 +20,11 @@ def model_class(config: ModelConfig) -> Any:
 def make_model(config: ModelConfig, unroll: int = 0) -> DRAW | VAE:
     """A new model with these settings."""
     return model_class(config)(config, unroll=unroll)
+
+
+def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
+    """A model's weights as a dictionary from name to variable, such as "encoder/kernel"."""
+    named = {f"{layer.name}/{variable.name}": variable
+             for layer in model.layers for variable in layer.weights}
+    return named | {f"first/{variable.name}": variable for variable in model.weights
+                    if variable.name in FIRST}
