@@ -5,6 +5,7 @@ from draw_tf.models.base import ImageModel
 from draw_tf.models.draw import DRAW
 from draw_tf.models.vae import VAE
 
+DTYPE = "float32"  # of models that are trained and loaded; the tests have float64 too
 _CLASSES: dict[type, type[ImageModel]] = {model.Config: model for model in (DRAW, VAE)}
 
 
@@ -14,5 +15,5 @@ def model_class(config: ModelConfig) -> type[ImageModel]:
 
 
 def make_model(config: ModelConfig, unroll: int = 0) -> ImageModel:
-    """A new model with these settings."""
-    return model_class(config)(config, unroll=unroll)
+    """A new model with these settings, in float32 whatever Keras's default is."""
+    return model_class(config)(config, unroll=unroll, dtype=DTYPE)
