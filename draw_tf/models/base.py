@@ -203,7 +203,9 @@ class ImageModel(FittedModel):
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
-        return recon_nats, kl_nats, tape.gradient(loss, self.trainable_variables)
+        # at T = 1 the article's LSTMs make no use of a state that is zero
+        gradients = tape.gradient(loss, self.trainable_variables, unconnected_gradients="zero")
+        return recon_nats, kl_nats, gradients
 
     def log_weights(self, images, noise=None) -> tf.Tensor:
         """log p(images, z) - log q(z | images) in nats, [N], for one sample of z.

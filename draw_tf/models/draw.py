@@ -205,7 +205,9 @@ class DRAW(ImageModel):
 
     def one_step(self, images: tf.Tensor, noise: tf.Tensor) -> tuple:
         """`infer_step` from the first state, for TensorBoard's graph."""
-        return self.infer_step(self.initial_state(images.shape[0]), noise, images)
+        with tf.name_scope("initial_state"):
+            state = self.initial_state(images.shape[0])
+        return self.infer_step(state, noise, images)
 
     # ------------------------------------------------------------ all steps
 
