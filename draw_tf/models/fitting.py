@@ -17,7 +17,7 @@ class FittedModel(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._noise_seed, self._exporting = None, False
-        self.trackers = [keras.metrics.Mean(name=name) for name in (
+        self.trackers = [keras.metrics.Mean(name=name, dtype=self.compute_dtype) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
 
     def export(self, filepath, **options) -> None:
@@ -123,7 +123,8 @@ class FittedModel(keras.Model):
 
     def step_noise(self, num):
         """The noise [T, N, Z] of a step of `fit`: another on each replica, as of a saved model."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)  # []
         seed = tf.stack([self._noise_seed + replica, step])  # [2]
         return tf.random.stateless_normal(

@@ -137,6 +137,16 @@ def test_the_noise_of_training_differs_from_step_to_step_and_from_run_to_run():
     assert len({noise.tobytes() for noise in drawn}) == 4
 
 
+def test_the_noise_of_training_differs_between_devices():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        model = compiled()
+        model.make_train_function()
+        assert model.step_noise(2).shape == (1, 2, 3)  # outside a replica
+    noise = strategy.experimental_local_results(strategy.run(lambda: model.step_noise(2)))
+    assert not np.any(noise[0].numpy() == noise[1].numpy())
+
+
 # What data may be.
 
 
@@ -233,9 +243,9 @@ ENTRANCES = {
 @pytest.mark.parametrize("entrance", ENTRANCES)
 def test_grey_levels_are_refused_wherever_images_enter(entrance):
     enter = ENTRANCES[entrance]
-    model = compiled(run_eagerly=False, jit_compile=False)
+    model = compiled()
     enter(model, IMAGES)
-    for value in (255.0, -1.0, np.nan):
+    for value in (255.0, np.nan):
         images = np.where(LATE > 1, value, LATE)
         with pytest.raises(ValueError, match=OUTSIDE):
             enter(model, images)
@@ -255,8 +265,9 @@ def test_shapes_that_come_with_the_images_are_checked():
 
 
 @pytest.mark.slow
-def test_a_batch_outside_never_reaches_a_compiled_model():
-    model = compiled(jit_compile=True, run_eagerly=False)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_batch_outside_never_reaches_a_compiled_model(jit_compile):
+    model = compiled(jit_compile=jit_compile, run_eagerly=False)
     with pytest.raises(ValueError, match=OUTSIDE):
         model.fit(LATE, batch_size=5, shuffle=False, verbose=0)
     assert model.optimizer.iterations <= 1
