@@ -80,7 +80,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "notebook": ["ipywidgets>=8.1", "jupyterlab>=4.0", "matplotlib>=3.8"],
         "plot": ["matplotlib>=3.8"],
-        "test": ["ipython>=8.18", "ipywidgets>=8.1", "matplotlib>=3.8", "mypy>=1.11",
+        "test": ["ipython>=8.18", "ipywidgets>=8.1", "matplotlib>=3.8", "mypy>=1.13",
                  "nbformat>=5.10", "pytest>=8.0", "pytest-xdist>=3.5", "pyyaml>=6.0", "ruff>=0.6"],
     },
 )

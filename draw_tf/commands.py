@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from logging import getLogger
+from typing import Any
 
 import tensorflow as tf
 from absl import app, flags, logging
@@ -48,7 +49,8 @@ def define_flags(config_class) -> None:
     for field in dataclasses.fields(config_class):
         if field.name == "image_shape":
             continue
-        name, default, meta = field.name, field.default, field.metadata
+        name, meta = field.name, field.metadata
+        default: Any = field.default
         if meta["choices"]:
             flags.DEFINE_enum(name, default, meta["choices"], meta["help"])
         elif isinstance(default, bool):

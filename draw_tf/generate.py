@@ -154,7 +154,7 @@ def check_flags(model, out, mode) -> None:
 
 def main(_):
     """Draws `--num` images to `--out`."""
-    seed = int(np.random.SeedSequence().entropy % 2**31) if FLAGS.seed is None else FLAGS.seed
+    seed = int(np.random.default_rng().integers(2**31)) if FLAGS.seed is None else FLAGS.seed
     mode = FLAGS.mode or ("reconstruct" if FLAGS.image else "prior")
     out = local_path(FLAGS.out, "out")
     with contextlib.suppress(OSError):  # reported by the check
@@ -164,9 +164,10 @@ def main(_):
     _, train_config = checkpoints.read_config(checkpoints.resolve(FLAGS.workdir))
     check_flags(model, out, mode)
     redraws = mode in ("reconstruct", "complete")
-    images, labels = (test_images(model, train_config, seed) if redraws
-                      else (None, None))  # [N, H, W, C], [N]
-    num, known = len(images) if redraws else FLAGS.num, None
+    images = labels = known = None
+    if redraws:
+        images, labels = test_images(model, train_config, seed)  # [N, H, W, C], [N]
+    num = FLAGS.num if images is None else len(images)
     if mode == "complete":
         known = kept_half(FLAGS.keep, *model.config.image_shape[:2])  # [H, W, 1]
     saving.check(out, model, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns)

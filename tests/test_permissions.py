@@ -47,6 +47,7 @@ def run(tiny_run, tmp_path):
     """A copy of a run of two steps."""
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run, workdir)
+    (workdir / ".data.npz").touch()
     (workdir / "metrics.jsonl").write_text('{"step": 1}\n')
     (workdir / "events" / "train").mkdir(parents=True)
     return workdir
@@ -65,6 +66,7 @@ def one_line(capfd, *words):
 
 @pytest.mark.parametrize("part, mode", [
     ("checkpoints", 0), ("checkpoints", 0o300), ("checkpoints", 0o500), ("config.json", 0),
+    (".data.npz", 0),
     ("checkpoints/ckpt-2.index", 0), ("metrics.jsonl", 0), ("metrics.jsonl", 0o400),
     ("events", 0), ("events/train", 0), (".", 0), (".", 0o500), (".", 0o300)])
 def test_a_run_of_which_a_part_may_not_be_read_is_not_begun_anew(

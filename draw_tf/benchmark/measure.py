@@ -28,7 +28,7 @@ from draw_tf.training.trainer import Trainer
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]  # as if it were a module
 
 WINDOWS = 7  # stretches of time, whose median is reported
 PEAK_SIDE = {"CPU": 1536, "GPU": 8192}  # of the square matrices that the peak is measured with
@@ -70,7 +70,7 @@ def matmul_peak(seconds: float = 0.5) -> float:
     side = PEAK_SIDE[device_kind()]
     a, b = tf.random.normal([2, side, side])  # [side, side] each
     _seconds(lambda: tf.matmul(a, b))  # the first does not count
-    times, end = [], time.perf_counter() + seconds
+    times, end = list[float](), time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         times.append(_seconds(lambda: tf.matmul(a, b)))
     return 2 * side**3 / min(times) / 1e9
@@ -130,7 +130,7 @@ def _task(job):
     """A function that trains for `job.steps_per_call` steps, or draws a batch from the prior."""
     jit = job.mode == "xla"
     if job.task == "generate":
-        model = DRAW(job.model_config, job.unroll)
+        model = DRAW(job.model_config, job.unroll, dtype="float32")
         return tf.function(lambda: model.generate(job.config.batch_size).canvases, jit_compile=jit)
     trainer = Trainer(job.model_config, dataclasses.replace(job.config, jit_compile=jit))
     batches = iter(data.train_dataset(data.load("digits", "train"), seed=job.config.seed,

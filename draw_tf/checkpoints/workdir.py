@@ -23,6 +23,7 @@ from draw_tf.config import (
     config_to_dict,
     fixed_fields,
 )
+from draw_tf.data.record import DATA
 from draw_tf.errors import WorkdirError, why, written
 from draw_tf.files import PathLike, check_access, exists, tensorflow_path, write_json
 from draw_tf.models import make_model
@@ -103,7 +104,7 @@ def locked(workdir: PathLike) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
         check_access(workdir, below=False)
         check_access(workdir / METRICS, os.R_OK | os.W_OK)
-        for name in (CONFIG, saves.FOLDER, "events"):
+        for name in (CONFIG, DATA, saves.FOLDER, "events"):
             check_access(workdir / name)
         file = open(workdir / LOCK, "a", encoding="utf-8")  # noqa: SIM115, the with follows
     with file:

@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from draw_tf.data import pen
-from draw_tf.errors import DataError, why
+from draw_tf.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 MAX_PIXELS = 50_000_000  # a picture of more would take too much memory, or pretends to
@@ -98,7 +98,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise UnreadableError("it has too many pixels") from error
     except OSError as error:
-        text = why(error) if error.filename else "it is not a picture, or is damaged"
+        text = error.strerror if error.filename else "it is not a picture, or is damaged"
         raise UnreadableError(text) from error
     except Exception as error:  # Pillow raises many kinds
         raise UnreadableError("it is damaged") from error
@@ -135,7 +135,8 @@ def _image(file):
 
 def _png_part(file, kept):
     """A PNG without metadata, except those in `kept` that say how to turn it."""
-    head, pixels, size = [_PNG], [], 0
+    head, size = [_PNG], 0
+    pixels: list[bytes] = []
     while len(start := file.read(8)) == 8 and size < 8 * MAX_PIXELS:
         length, kind = struct.unpack(">I4s", start)
         text = kind in (b"tEXt", b"zTXt", b"iTXt") and length <= 2**20

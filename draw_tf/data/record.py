@@ -12,7 +12,7 @@ from draw_tf.data.images import Images
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import remove_partial, write_whole
 
-DATA = "data.npz"  # uint64 [M] of the images trained on, [K] of those held out
+DATA = ".data.npz"  # uint64 [M] of the images trained on, [K] of those held out
 
 
 def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Images,
@@ -40,14 +40,15 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
         stay = np.isin(hashes[0], np.setdiff1d(before[1], before[0]))  # [M]
         if stay.any():
             pixels = np.concatenate([held_out.pixels, train.pixels[stay]])
-            held_out = dataclasses.replace(held_out, pixels=pixels)
-            train = dataclasses.replace(train, pixels=train.pixels[~stay])
+            held_out = dataclasses.replace(held_out, pixels=pixels, labels=None)
+            train = dataclasses.replace(train, pixels=train.pixels[~stay], labels=None)
             hashes = [hashes[0][~stay], np.concatenate([hashes[1], hashes[0][stay]])]
         known = np.intersect1d(hashes[1], np.setdiff1d(before[0], before[1]))
         if len(known):
             raise ConfigError(
-                f"images of {held_out} that the run in --workdir={workdir} was trained on: "
-                f"{len(known)}; bring back the data as they were, or give another --workdir")
+                f"the run in --workdir={workdir} was trained on {len(known)} of the images of "
+                f"{held_out}, which must be new to it: bring the data back as they were, or give "
+                "another --workdir")
         for images, new, old in zip((train, held_out), hashes, before, strict=True):
             come, gone = len(np.setdiff1d(new, old)), len(np.setdiff1d(old, new))
             if come or gone:
@@ -62,7 +63,7 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as record:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as record:
             return record["train"], record["held_out"]
     except Exception as error:  # there is no end to what a damaged file can raise
         raise WorkdirError(f"{path} cannot be read: remove it, and the run goes on without "

@@ -5,6 +5,7 @@ R numbers read, n side of an attention grid. Images lie in [0, 1]; a canvas hold
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from draw_tf.config import DRAWConfig
 from draw_tf.models import attention, losses, start
-from draw_tf.models.base import ImageModel
+from draw_tf.models.base import Count, ImageModel, Steps
 from draw_tf.models.layers import LSTMCell, ZeroState, affine, dense, flat
 from draw_tf.models.recurrence import scan
 from draw_tf.models.steps import Generation, State, Trace
@@ -25,14 +26,19 @@ FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 class DRAW(ImageModel):
     """Deep Recurrent Attentive Writer (Gregor et al. 2015, arXiv 1502.04623).
 
-    Its arguments are those of `ImageModel`.
+    >>> images = draw_tf.data.load("digits", "train").floats()  # [N, 28, 28, 1] in [0, 1]
+    >>> model = draw_tf.DRAW(draw_tf.DRAWConfig(glimpses=10))
+    >>> model.compile("adam")
+    >>> model.fit(images, batch_size=64)
+    >>> draw_tf.save("strokes.gif", model, model.generate(16))
     """
 
     Config = DRAWConfig
+    config: DRAWConfig
     has_strokes = True
 
     def __init__(self, config: DRAWConfig = DRAWConfig(), unroll: int = 0, **kwargs):
-        super().__init__(config, config.glimpses, unroll, **kwargs)
+        super().__init__(config, unroll, **kwargs)
         sizes, dtype = self.layer_sizes(config), self.dtype_policy
         # built at once, so that a new model has its weights before its first call
         self.lstm_enc = LSTMCell(*sizes["encoder"], "encoder", dtype)
@@ -70,7 +76,8 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ the article's methods
 
-    def encode(self, prev_state, image):
+    def encode(self, prev_state: list, image: tf.Tensor) -> tuple[
+            tf.Tensor, tf.Tensor, tf.Tensor, list]:
         """From what was read to the distribution of z (article "Encoder", paper eq. 1-2, 5).
 
         Args:
@@ -88,18 +95,18 @@ class DRAW(ImageModel):
         mu, logsigma = tf.split(affine([(hidden_layer, kernel)], bias), 2, axis=1)  # [N, Z] each
         return mu, logsigma, tf.exp(logsigma), next_state
 
-    def sample(self, mu, sigma, distrib):
+    def sample(self, mu: tf.Tensor, sigma: tf.Tensor, distrib: tf.Tensor) -> tf.Tensor:
         """z ~ N(mu, sigma^2) from standard normal noise `distrib` (paper eq. 6); all [N, Z]."""
         return mu + sigma * distrib
 
-    def decode_layer(self, prev_state, latent):
+    def decode_layer(self, prev_state: list, latent: tf.Tensor) -> tuple[tf.Tensor, list]:
         """From z [N, Z] to h [N, D] of the decoder (article "Sampling z and decode", paper eq. 7).
 
         The states, h and c of the decoder, are [N, D] each. Returns h, and the next state.
         """
         return self.lstm_dec(latent, states=prev_state)
 
-    def attn_window(self, scope, h_dec):
+    def attn_window(self, scope: str, h_dec: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Fx [N, n, W], Fy [N, n, H] and gamma [N, 1] of a window, from h_dec [N, D].
 
         Article "Attention implementation", paper eq. 21-26. The scope is "read" or "write"; raises
@@ -109,7 +116,8 @@ class DRAW(ImageModel):
         Fx, Fy = self.filterbank(gx, gy, sigma2, delta, self._grid(scope))
         return Fx, Fy, gamma
 
-    def filterbank(self, gx, gy, sigma2, delta, size=None):
+    def filterbank(self, gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor,
+                   size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Fx [N, n, W] and Fy [N, n, H] of a grid of side n = `size`, from [N, 1] each, in pixels.
 
         See `attention.filterbank`. The size may be left out where the model's grids have only one;
@@ -125,7 +133,7 @@ class DRAW(ImageModel):
         return attention.filterbank(gx, gy, sigma2, delta, height, width, size,
                                     self.config.equations)
 
-    def read_attention(self, x, x_hat, h_dec_prev):
+    def read_attention(self, x: tf.Tensor, x_hat: tf.Tensor, h_dec_prev: tf.Tensor) -> tf.Tensor:
         """What the encoder sees of x and x_hat, both [N, H, W, C]: [N, R] (paper eq. 27).
 
         Through the window that h_dec_prev [N, D] sets; without read attention, all of both images.
@@ -137,7 +145,7 @@ class DRAW(ImageModel):
         x_hat = attention.read(x_hat, Fx, Fy, gamma)  # [N, n, n, C]
         return flat(x, x_hat)  # [N, 2 n n C]
 
-    def write_attention(self, hidden_layer):
+    def write_attention(self, hidden_layer: tf.Tensor) -> tf.Tensor:
         """From h of the decoder [N, D] to the stroke [N, H, W, C] (paper eq. 28-29).
 
         Without write attention, the stroke is what the dense layer gives for the whole image.
@@ -150,7 +158,7 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ one step
 
-    def initial_state(self, num) -> State:
+    def initial_state(self, num: Count) -> State:
         """The state before the first step: zeros, or learned under the paper's equations."""
         if self.config.equations == "article":
             canvas = tf.zeros([num, *self.config.image_shape], self.compute_dtype)  # [N, H, W, C]
@@ -159,7 +167,8 @@ class DRAW(ImageModel):
             tf.repeat(getattr(self, f"first_{name}")[tf.newaxis], num, axis=0) for name in FIRST)
         return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] four times, [N, H, W, C]
 
-    def infer_step(self, state, noise, x) -> tuple[State, dict[str, tf.Tensor]]:
+    def infer_step(self, state: State, noise: tf.Tensor,
+                   x: tf.Tensor) -> tuple[State, dict[str, tf.Tensor]]:
         """One step of the pass, as in the article's loop; noise is [N, Z], images x [N, H, W, C].
 
         Returns the next state, and what a Trace holds of the step, by its names.
@@ -181,7 +190,8 @@ class DRAW(ImageModel):
             canvases=canvas, z=z, mu=mu, logsigma=logsigma, sigma=sigma, kl_nats=kl_nats, r=r,
             h_enc=h_enc, c_enc=c_enc, h_dec=h_dec, c_dec=c_dec)
 
-    def draw_step(self, dec_state, c_prev, z) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def draw_step(self, dec_state: list, c_prev: tf.Tensor,
+                  z: tf.Tensor) -> tuple[list, tf.Tensor]:
         """The second half of a step, and all of one when drawing from the prior.
 
         From h and c of the decoder [N, D] each, the canvas [N, H, W, C] and z [N, Z] to the next
@@ -193,13 +203,16 @@ class DRAW(ImageModel):
             c = c_prev + self.write_attention(h_dec)  # [N, H, W, C]
         return dec_state, c
 
-    def one_step(self, images, noise):
+    def one_step(self, images: tf.Tensor, noise: tf.Tensor) -> tuple:
         """`infer_step` from the first state, for TensorBoard's graph."""
-        return self.infer_step(self.initial_state(images.shape[0]), noise, images)
+        with tf.name_scope("initial_state"):
+            state = self.initial_state(images.shape[0])
+        return self.infer_step(state, noise, images)
 
     # ------------------------------------------------------------ all steps
 
-    def infer_steps(self, num, images, noise, keep):
+    def infer_steps(self, num: Count, images: tf.Tensor, noise: tf.Tensor,
+                    keep: Sequence[str]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The last canvas [N, H, W, C], and what a Trace holds of all steps under names `keep`."""
         def step(state, noise, images):
             state, parts = self.infer_step(state, noise, images)
@@ -208,27 +221,28 @@ class DRAW(ImageModel):
         state, kept = scan(step, self.initial_state(num), noise, images, self.unroll)
         return state.canvas, kept  # [N, H, W, C], and [T, N, ...] each
 
-    def draw_steps(self, num, noise) -> Generation:
+    def draw_steps(self, num: Count, noise: tf.Tensor) -> Generation:
         """All steps from latent variables `noise` [T, N, Z], without the windows."""
         def step(state, z, _):
-            (h_dec, c_dec), canvas = state = self.draw_step(*state, z)
-            return state, (canvas, h_dec, c_dec)
+            dec_state, canvas = self.draw_step(state[0], state[1], z)  # [N, D] twice, [N, H, W, C]
+            return (dec_state, canvas), (canvas, *dec_state)
 
         first = self.initial_state(num)
         _, (canvases, h_dec, c_dec) = scan(
             step, (first.decoder, first.canvas), noise, (), self.unroll)  # [T, N, ...] each
         return Generation(canvases, noise, h_dec, c_dec)
 
-    def with_windows(self, steps: Trace | Generation) -> Trace | Generation:
+    def with_windows(self, steps: Steps) -> Steps:
         """Adds to all steps where the model read and wrote, and the patches that it wrote."""
-        num = steps.h_dec.shape[1] or tf.shape(steps.h_dec)[1]
+        h_dec: tf.Tensor = steps.h_dec  # [T, N, D]
+        num = h_dec.shape[1] or tf.shape(h_dec)[1]
         if isinstance(steps, Trace) and self.config.read_attention:
             first = self.initial_state(num).decoder[0]  # [N, D]
-            h_dec_prev = tf.concat([first[tf.newaxis], steps.h_dec[:-1]], axis=0)  # [T, N, D]
+            h_dec_prev = tf.concat([first[tf.newaxis], h_dec[:-1]], axis=0)  # [T, N, D]
             steps = steps._replace(read=self._all_windows("read", h_dec_prev))
         if self.config.write_attention:
-            steps = steps._replace(write=self._all_windows("write", steps.h_dec))
-        w = self._patch(flat_steps(steps.h_dec))  # [T N, n, n, C], or [T N, H, W, C]
+            steps = steps._replace(write=self._all_windows("write", h_dec))
+        w: tf.Tensor = self._patch(flat_steps(h_dec))  # [T N, n, n, C], or [T N, H, W, C]
         return steps._replace(w=tf.reshape(w, [self.glimpses, -1, *w.shape[1:]]))  # [T, N, ...]
 
     def boxes(self, steps: Trace | Generation) -> dict[str, attention.Box]:
@@ -237,7 +251,7 @@ class DRAW(ImageModel):
         return {scope: attention.window_box(window, self._grid(scope), self.config.equations)
                 for scope, window in windows.items() if window is not None}
 
-    def start_from(self, log_odds) -> None:
+    def start_from(self, log_odds: np.ndarray) -> None:
         """Sets biases so that windows cover the image and `log_odds` [H, W, C] are drawn."""
         config = self.config
         for scope in filter(self._has_window, ("read", "write")):

@@ -20,7 +20,7 @@ from draw_tf.devices import device_kind
 
 # Within a piece: the list of the products that it makes, and the list of the results that it takes
 # instead, in the same order; None on the way forward.
-_PRODUCTS = ContextVar("products", default=None)
+_PRODUCTS: ContextVar[tuple[list, list | None] | None] = ContextVar("products", default=None)
 
 # On two CPU cores, at T = 16, a whole unroll was 1.21 (article) and 1.12 times (paper) as fast as
 # pieces, and took 31 s to compile, pieces 12 to 15 s. (GPUs were not measured.)
@@ -116,7 +116,7 @@ def _in_pieces(step, state, inputs, constants, unroll):
 
     def piece(state, inputs, constants, known=None):
         """The state after U steps with inputs [U, ...], their outputs and their products."""
-        made = []
+        made: list[tf.Tensor] = []
         token = _PRODUCTS.set((made, known))
         try:
             results = _unrolled(step, state, inputs, constants)

@@ -60,4 +60,7 @@ class Trace(NamedTuple):
     w: tf.Tensor | None = None  # as in Generation
     write: Window | None = None  # as in Generation
 
-    images = Generation.images
+    @property
+    def images(self) -> tf.Tensor:
+        """As those of a Generation."""
+        return tf.sigmoid(self.canvases)  # [T, N, H, W, C]

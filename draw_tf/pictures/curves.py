@@ -86,7 +86,7 @@ def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
     lines = [json.loads(json.dumps(line), parse_float=lambda number: float(f"{float(number):.6g}"))
              for line in lines]
     sizes = [len(json.dumps(line)) + 1 for line in lines]  # with the end of the line
-    kept = {}  # from a split to where its lines are
+    kept: dict[str, list] = {}  # from a split to where its lines are
     for i, line in enumerate(lines):
         kept.setdefault(line["split"], []).append(i)
     while sum(sizes[i] for i in itertools.chain(*kept.values())) > max_bytes:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from draw_tf import data
-from draw_tf.checkpoints import named_weights
 from draw_tf.config import TrainConfig
+from draw_tf.models import named_weights
 from draw_tf.models.draw import DRAW
 from draw_tf.models.steps import Generation, Trace
 
@@ -26,7 +26,8 @@ SCRIPTS = ("pictures.js", "pad.js", "pen.js", "page.js")
 
 def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = None,
          caption: str = "", boxes: bool = True, known: np.ndarray | None = None,
-         labels: Sequence[int | None] | None = None, train: TrainConfig | None = None) -> str:
+         labels: Sequence[int | None] | np.ndarray | None = None,
+         train: TrainConfig | None = None) -> str:
     """Builds a page (HTML) that holds a model, and the images and the noise of a run of it.
 
     The page computes the run anew, from weights rounded to 16 bits. A visitor can also draw an
@@ -47,18 +48,18 @@ def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = Non
     config = model.config
     if config.image_shape[2] not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, got {config.image_shape[2]}")
-    is_trace = isinstance(steps, Trace)
-    if is_trace and np.shape(images) != np.shape(steps.canvases)[1:]:
-        raise ValueError(f"images must be those redrawn, {np.shape(steps.canvases)[1:]}, "
-                         f"got {np.shape(images)}")
+    shape = np.shape(steps.canvases)[1:]
     noise = np.asarray(steps.z, np.float64)  # [T, N, Z]
-    if is_trace:
+    if isinstance(steps, Trace):
+        if images is None or np.shape(images) != shape:
+            raise ValueError(f"images must be those redrawn, {shape}, "
+                             f"got {None if images is None else np.shape(images)}")
         mu, logsigma = (np.asarray(x, np.float64) for x in (steps.mu, steps.logsigma))
         noise = (noise - mu) / np.exp(logsigma)  # [T, N, Z]
     weights = {name: variable.numpy() for name, variable in named_weights(model).items()}
     limit = np.finfo(np.float16).max
     numbers = np.concatenate([np.ravel(weight) for weight in weights.values()])  # [all weights]
-    binary = is_trace and bool(np.isin(images, (0, 1)).all())
+    binary = images is not None and bool(np.isin(images, (0, 1)).all())
     if train is not None:
         binary = data.binarize_for(train.dataset, train.binarize, "digits") != "none"
     content = {
@@ -66,7 +67,7 @@ def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = Non
         "shapes": [(name, weight.shape) for name, weight in weights.items()],
         "weights": _base64(numbers.clip(-limit, limit), np.float16),
         "count": noise.shape[1], "noise": _base64(noise.swapaxes(0, 1)),  # [N, T, Z]
-        "images": _base64(images) if is_trace else None,  # [N, H, W, C]
+        "images": _base64(images) if isinstance(steps, Trace) else None,  # [N, H, W, C]
         "known": None if known is None else _base64(np.broadcast_to(known, config.image_shape)),
         "labels": None if labels is None else [None if x is None else int(x) for x in labels],
         "digits": (train.dataset in DIGITS if train else config.image_shape[2] == 1)

@@ -25,7 +25,7 @@ COLUMNS = 16  # steps of a film strip
 def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
          images: np.ndarray | None = None, *, boxes: bool = True, columns: int = COLUMNS,
          known: np.ndarray | None = None, caption: str = "",
-         labels: Sequence[int | None] | None = None,
+         labels: Sequence[int | None] | np.ndarray | None = None,
          train: TrainConfig | None = None) -> None:
     """Writes what a model drew to a file, as `generate.py` does.
 
@@ -66,8 +66,8 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
     check(path, model, count, 0 if known is None else total // count, columns)
     if path.suffix.lower() == ".html":
         if images is not None:  # [N K, H, W, C]
-            images, labels = (x if x is None else np.repeat(x, total // count, axis=0)
-                              for x in (images, labels))
+            images = np.repeat(images, total // count, axis=0)
+            labels = None if labels is None else [x for x in labels for _ in range(total // count)]
         content = page(model, steps, images, caption, boxes, known, labels, train)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
@@ -75,7 +75,7 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
     strip = path.suffix.lower() == ".png"
     windows = strokes.boxes(model, steps) if boxes else ()
     probabilities = steps.images.numpy()  # [T, N, H, W, C]
-    if known is not None:
+    if known is not None and images is not None:
         picture = strokes.completions(probabilities[-1:] if strip else probabilities, images, known)
         picture = picture[-1] if strip else picture
     elif strip:

@@ -84,7 +84,7 @@ def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]
                                 for edge in edges)  # [..., 1] each, where the lines start
     drawn = (filled(top, left, bottom + thickness, right + thickness)
              & ~filled(top + thickness, left + thickness, bottom, right))  # [..., h, w]
-    return np.where(drawn[..., np.newaxis], np.uint8(colour), pictures)
+    return np.where(drawn[..., np.newaxis], np.array(colour, np.uint8), pictures)
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -98,7 +98,7 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
     rows = math.ceil(count / columns)
     cells = np.pad(pictures, ((0, rows * columns - count), (0, GAP), (0, GAP), (0, 0)),
                    constant_values=GAP_LEVEL)  # [rows * columns, h + GAP, w + GAP, 3]
-    return np.vstack([np.hstack(row) for row in np.split(cells, rows)])[:-GAP, :-GAP]
+    return np.vstack([np.hstack([*row]) for row in np.split(cells, rows)])[:-GAP, :-GAP]
 
 
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
@@ -126,7 +126,7 @@ def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
     tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
     drawn = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, side)  # [height, width]
     drawn[:, side - 1::side] &= side < 3  # a gap between bars
-    return np.where(drawn[..., np.newaxis], np.uint8((70, 110, 180)), np.uint8(255))
+    return np.where(drawn[..., np.newaxis], np.array((70, 110, 180), np.uint8), np.uint8(255))
 
 
 def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:

@@ -157,7 +157,8 @@ class Log:
         left = ""
         if step > self.first_step:
             rate = (time.perf_counter() - self.began) / (step - self.first_step)
-            left = f"  {datetime.timedelta(seconds=round(rate * (self.bar.total - step)))} left"
+            steps = self.trainer.config.train_steps - step
+            left = f"  {datetime.timedelta(seconds=round(rate * steps))} left"
         self.say(f"step {step}/{self.bar.total}  {split:<10} bound {bound:7.2f} nats  "
                  f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}{left}  "
                  f"{speed:6.0f} images/s")

@@ -69,7 +69,7 @@ def beside(call: Callable, *arguments) -> Any:
 
     Python answers signals in its main thread alone, and not before TensorFlow returns there.
     """
-    future = concurrent.futures.Future()
+    future: concurrent.futures.Future = concurrent.futures.Future()
 
     def run():
         try:

@@ -22,7 +22,8 @@ class Updates:
         self._clear()
 
     def _clear(self):
-        self.steps, self.sums, self.began = 0, (0, 0), float(self.trainer.seconds)
+        self.steps, self.began = 0, float(self.trainer.seconds)
+        self.sums: list = [0, 0]  # of counts [2] and means [1 + T], as trainer.train has them
 
     def add(self, steps: int, sums: Sequence[tf.Tensor]) -> None:
         """Counts `steps` steps, with what `trainer.train` returned for them."""
