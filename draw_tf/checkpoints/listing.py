@@ -145,7 +145,7 @@ def import_checkpoint(checkpoint: PathLike, workdir: PathLike,
                 raise WorkdirError(f"workdir {workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
     config = _infer_config(weights, image_shape, glimpses=glimpses, shared_noise=shared_noise)
-    model = DRAW(config)
+    model = DRAW(config, dtype="float32")
     try:
         load_listing_weights(model, weights)
     except ValueError as error:

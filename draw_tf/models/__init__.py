@@ -9,6 +9,7 @@ from draw_tf.models.base import ImageModel
 from draw_tf.models.draw import DRAW, FIRST
 from draw_tf.models.vae import VAE
 
+DTYPE = "float32"  # of models that are trained and loaded; the tests have float64 too
 _CLASSES: dict[type, Any] = {model.Config: model for model in (DRAW, VAE)}
 
 
@@ -18,8 +19,8 @@ def model_class(config: ModelConfig) -> Any:
 
 
 def make_model(config: ModelConfig, unroll: int = 0) -> DRAW | VAE:
-    """A new model with these settings."""
-    return model_class(config)(config, unroll=unroll)
+    """A new model with these settings, in float32 whatever Keras's default is."""
+    return model_class(config)(config, unroll=unroll, dtype=DTYPE)
 
 
 def named_weights(model: ImageModel) -> dict[str, keras.Variable]:

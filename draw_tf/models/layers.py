@@ -56,6 +56,11 @@ class LSTMCell(keras.layers.LSTMCell):
                          unit_forget_bias=True, name=name, dtype=dtype)
         self.build((None, inputs))
 
+    @property
+    def output_shape(self) -> tuple[int | None, int]:
+        """Of h, [N, D], for Keras's `summary`."""
+        return None, self.units
+
     def zero_state(self, num) -> ZeroState:
         """The article's first h and c: zeros, [N, D] each."""
         return ZeroState([tf.zeros([num, self.units], self.compute_dtype)] * 2)  # [N, D] each
