@@ -10,7 +10,7 @@ def summary(name: str) -> str:
     """What a command does: the first words of its file."""
     main = ".__main__" if name == "benchmark" else ""
     text = importlib.import_module(f"draw_tf.{name}{main}").__doc__ or ""
-    return text.partition(":")[0].splitlines()[0]
+    return text.partition(":")[0].splitlines()[0].rstrip(".")
 
 
 def command() -> None:

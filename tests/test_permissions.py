@@ -65,10 +65,10 @@ def one_line(capfd, *words):
 
 
 @pytest.mark.parametrize("part, mode", [
-    ("checkpoints", 0), ("checkpoints", 0o300), ("checkpoints", 0o500), ("config.json", 0),
-    (".data.npz", 0),
-    ("checkpoints/ckpt-2.index", 0), ("metrics.jsonl", 0), ("metrics.jsonl", 0o400),
-    ("events", 0), ("events/train", 0), (".", 0), (".", 0o500), (".", 0o300)])
+    ("checkpoints", 0), ("checkpoints", 0o300), ("checkpoints", 0o500), (".data.npz", 0),
+    ("checkpoints/ckpt-2.index", 0), ("config.json", 0), ("metrics.jsonl", 0),
+    ("metrics.jsonl", 0o400), ("events", 0), ("events/train", 0), (".", 0), (".", 0o500),
+    (".", 0o300)])
 def test_a_run_of_which_a_part_may_not_be_read_is_not_begun_anew(
         run, locked, monkeypatch, capfd, part, mode):
     monkeypatch.setattr(loop, "Trainer", lambda *_: pytest.fail("training began"))
