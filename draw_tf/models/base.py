@@ -91,10 +91,11 @@ class ImageModel(FittedModel):
         """A new model from what `get_config` returned."""
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
-    def check_images(self, images) -> tf.Tensor:
+    def check_images(self, images, values: bool = False) -> tf.Tensor:
         """Images [N, H, W, C] in the model's number type; raises ValueError for any other input.
 
-        Pixels outside [0, 1] are noticed in eager mode and in what `export` writes.
+        Pixels outside [0, 1] are noticed in eager mode, in what `export` writes, and where `values`
+        asks for it; not in a program that XLA compiles.
         """
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
@@ -102,7 +103,7 @@ class ImageModel(FittedModel):
         if not images.shape.is_compatible_with([None, *self.config.image_shape]):
             raise ValueError(f"images must be [N, {str(self.config.image_shape)[1:-1]}], "
                              f"got {tuple(images.shape)}")
-        if self._exporting or tf.executing_eagerly():
+        if values or self._exporting or tf.executing_eagerly():
             images = check_values(images, self.config.image_shape)  # [N, H, W, C]
         images = tf.ensure_shape(images, [None, *self.config.image_shape])  # [N, H, W, C]
         return tf.cast(images, self.compute_dtype)  # [N, H, W, C]

@@ -160,12 +160,14 @@ class DRAW(ImageModel):
 
     def initial_state(self, num: Count) -> State:
         """The state before the first step: zeros, or learned under the paper's equations."""
-        if self.config.equations == "article":
-            canvas = tf.zeros([num, *self.config.image_shape], self.compute_dtype)  # [N, H, W, C]
-            return State(self.lstm_enc.zero_state(num), self.lstm_dec.zero_state(num), canvas)
-        h_enc, c_enc, h_dec, c_dec, canvas = (
-            tf.repeat(getattr(self, f"first_{name}")[tf.newaxis], num, axis=0) for name in FIRST)
-        return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] four times, [N, H, W, C]
+        with tf.name_scope("initial_state"):
+            if self.config.equations == "article":
+                canvas = tf.zeros([num, *self.config.image_shape], self.compute_dtype)
+                return State(self.lstm_enc.zero_state(num), self.lstm_dec.zero_state(num), canvas)
+            h_enc, c_enc, h_dec, c_dec, canvas = (
+                tf.repeat(getattr(self, f"first_{name}")[tf.newaxis], num, axis=0)
+                for name in FIRST)
+            return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] each, [N, H, W, C]
 
     def infer_step(self, state: State, noise: tf.Tensor,
                    x: tf.Tensor) -> tuple[State, dict[str, tf.Tensor]]:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from draw_tf.models.inputs import CheckingStrategy, check_logs, check_values, in_sentences
+from draw_tf.models.inputs import ALONE, CheckingStrategy, check_logs, in_sentences
 
 
 class FittedModel(keras.Model):
@@ -75,10 +75,7 @@ class FittedModel(keras.Model):
         arrays = keras.tree.flatten(x)
         if len(arrays) != 1:
             raise ValueError(f"x must be one array of images, got {len(arrays)}")
-        images = self.check_images(arrays[0])  # [N, H, W, C]
-        # in eager mode check_images has done it
-        return images if tf.executing_eagerly() else check_values(
-            images, self.config.image_shape)
+        return self.check_images(arrays[0], values=True)  # [N, H, W, C]
 
     fit, evaluate, predict = map(in_sentences, (
         keras.Model.fit, keras.Model.evaluate, keras.Model.predict))
@@ -98,8 +95,7 @@ class FittedModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean bound [] in nats, and what layers add: Keras's training steps minimise it."""
         if y is not None or sample_weight is not None:
-            raise ValueError("y and sample_weight must be None, because this model learns from "
-                             "images alone")
+            raise ValueError(ALONE)
         recon_nats, kl_nats = self.terms(x, y_pred)  # [N], [T, N]
         loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
         loss = tf.add_n([loss, *map(tf.reduce_sum, self.losses)])  # []

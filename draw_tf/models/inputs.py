@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+ALONE = "y and sample_weight must be None, because this model learns from images alone"
 _EMPTY = "x must have at least one image, got none"
 
 
@@ -66,6 +67,8 @@ def in_sentences(method: Callable) -> Callable:
     """One of Keras's loops, whose errors over its data are a ValueError of one sentence."""
     @functools.wraps(method)
     def loop(*args, **options):
+        if options.get("sample_weight") is not None:  # which Keras leaves out where there is no y
+            raise ValueError(ALONE)
         try:
             return method(*args, **options)
         except tf.errors.InvalidArgumentError as error:

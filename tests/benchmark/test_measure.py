@@ -109,7 +109,7 @@ def test_generation_is_measured_in_each_mode(mode, monkeypatch):
     made, calls = [], []
 
     class DRAW:
-        def __init__(self, *arguments):
+        def __init__(self, *arguments, dtype):
             made.append(arguments)
 
         def generate(self, num):

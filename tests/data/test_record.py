@@ -83,7 +83,8 @@ def test_training_on_a_folder_that_grows(tmp_path, monkeypatch, capsys):
     take(*"abcde")
     images, held_out = train(train_steps=2)  # a batch is more than there is
     assert "changed" not in capsys.readouterr().out
-    report = evaluate_run(run, batch_size=4, jit_compile=False)
+    with trainings.float64():
+        report = evaluate_run(run, batch_size=4, jit_compile=False)
     assert report["examples"] == len(held_out) and report["split"] == "test"
     take(*(f"0{number}" for number in range(20)))  # sort before the others
     train(train_steps=4)

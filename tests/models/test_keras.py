@@ -1,6 +1,7 @@
 """The models are Keras models like any other: each does what a plain one does beside it."""
 
 import copy
+import dataclasses
 import pickle
 import pydoc
 import subprocess
@@ -349,8 +350,8 @@ def test_help_begins_with_an_example_and_lists_the_settings(model):
     text = pydoc.plain(pydoc.render_doc(model))
     head = text[:text.index("Method resolution order")]
     assert head.count(">>> ") == 5 and f"draw_tf.{model.Config.__name__}(" in head
-    for name in model.Config.__dataclass_fields__:
-        assert f"{name} = " in head[head.index("Args:"):]
+    for field in dataclasses.fields(model.Config):
+        assert f"{field.name} = " in head[head.index("Args:"):]
 
 
 @pytest.mark.parametrize("config", MODELS)
