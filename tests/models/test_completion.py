@@ -75,7 +75,7 @@ def known_nats(model, images, known, trace):
 @pytest.mark.parametrize("sweeps", [1, 3])
 def test_the_candidate_chosen_keeps_the_known_part_better(sweeps):
     model = model_with(CONFIG, {name: 4 * value for name, value in
-                                reference.random_weights(CONFIG, 1).items()})
+                                reference.random_weights(CONFIG, 2).items()})
     images, _ = example(CONFIG)
     known = kept_half("top", 7, 9)
     one, many = (np.mean([known_nats(model, images, known, imagine(
