@@ -11,6 +11,7 @@ import re
 import tempfile
 
 from draw_tf.devices import card_is_there
+from draw_tf.errors import BackendError
 
 # A card that the user has hidden needs no report either.
 _CARD = card_is_there() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")
@@ -46,8 +47,23 @@ def _quiet():
             os.close(stderr)
 
 
+def _check_backend():
+    """Raises BackendError unless Keras runs on TensorFlow."""
+    try:
+        import keras
+        backend = keras.config.backend()
+    except ModuleNotFoundError as error:  # that backend is not installed
+        if error.name in ("keras", "tensorflow"):
+            raise
+        backend = error.name
+    if backend != "tensorflow":
+        raise BackendError(f"draw_tf needs Keras with the backend tensorflow, got {backend}: set "
+                           "KERAS_BACKEND=tensorflow before Keras is imported")
+
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if _CARD else "3")
 with _quiet():
+    _check_backend()
     from draw_tf import data
     from draw_tf.checkpoints import load
     from draw_tf.checkpoints.listing import load_listing_weights

@@ -76,10 +76,10 @@ class DRAWConfig:
                              at_least=1)
     read_attention: bool = _field(True, "read through an attention window, not the whole image")
     write_attention: bool = _field(True, "write through an attention window, not everywhere")
-    equations: str = _field("article", "follow the article's listing or the paper where they "
+    equations: str = _field("article", "follow the article's code or the paper where they "
                             "differ (the README has the table)", ("article", "paper"))
     shared_noise: bool = _field(False, "reuse the first step's noise at every step, as the "
-                                "listing does by mistake; such a model cannot generate")
+                                "article does by mistake; such a model cannot generate")
     likelihood: str = _field("bernoulli", "of the pixels, given the canvas: bernoulli, where an "
                              "intensity is a probability of ink; or gaussian, of variance 1",
                              LIKELIHOODS)
@@ -152,7 +152,7 @@ class TrainConfig:
     average_decay: float = _field(0.0, "decay of an exponential moving average of the weights, "
                                   "which is then what is evaluated and drawn from; lower while "
                                   "the average is young; 0 is off", at_least=0, below=1, fixed=True)
-    start: str = _field("listing", "the initial weights: listing, the listing's; data, with biases "
+    start: str = _field("listing", "the initial weights: listing, the article's; data, with biases "
                         "so that windows cover the image and the mean image is drawn; or DIR or "
                         "NAME, those of a run or of weights that ship (./data is a folder)")
     seed: int = _field(0, "of the initial weights, the data order and the noise", at_least=0,

@@ -30,6 +30,10 @@ class MissingPackageError(DRAWError, ImportError):
     """A package that only some commands need is not installed."""
 
 
+class BackendError(DRAWError, ImportError):
+    """Keras runs on something else than TensorFlow."""
+
+
 # where in its own code TensorFlow was
 _NOTES = re.compile(r"\{\{function_node .*?\}\} ?| \[Op:\w+\]( name: ?\w*)?")
 

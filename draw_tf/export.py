@@ -5,8 +5,10 @@ A SavedModel runs wherever TensorFlow does, without this package. Its signatures
 * `generate(num, seed)`: whole numbers to `images` [num, H, W, C] and `canvases` [T, num, H, W, C]
 * `reconstruct(images)`: [N, H, W, C] in [0, 1] to `images` [N, H, W, C] and `kl_nats` [T, N]
 
-Images are probabilities in [0, 1], and canvases are logits after each step. A `.safetensors` file
-holds the weights by name.
+Images are probabilities in [0, 1], and canvases are logits after each step. Images outside [0, 1]
+are an InvalidArgumentError, except where XLA compiles the program that calls it.
+
+A `.safetensors` file holds the weights by name.
 """
 
 import os
@@ -19,6 +21,7 @@ from draw_tf import checkpoints, commands
 from draw_tf.errors import ConfigError, why, written
 from draw_tf.files import check_access, check_output, exists, local_path, tensorflow_path
 from draw_tf.models.base import ImageModel
+from draw_tf.models.inputs import check_values
 
 FLAGS = flags.FLAGS
 
@@ -45,7 +48,7 @@ def save_model(model: ImageModel, path) -> None:
         return {"images": tf.sigmoid(canvases[-1]), "canvases": canvases}
 
     def reconstruct(images):
-        output = model(images)
+        output = model(check_values(images, model.config.image_shape))
         return {"images": tf.sigmoid(output.logits), "kl_nats": output.kl_nats}
 
     module = tf.Module()

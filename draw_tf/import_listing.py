@@ -1,9 +1,9 @@
-"""Makes a workdir of a checkpoint that the article's TensorFlow 1 listing saved.
+"""Makes a workdir of a checkpoint that the article's TensorFlow 1 code saved.
 
     python -m draw_tf.import_listing --checkpoint=PATH --workdir=DIR
 
 The sizes of the model follow from the shapes of its variables. What they do not show are flags: the
-image's shape, the glimpses, and whether the listing's one noise tensor for all steps was kept.
+image's shape, the glimpses, and whether the article's one noise tensor for all steps was kept.
 """
 
 from absl import flags
@@ -21,9 +21,9 @@ def define_flags() -> None:
                         "or the folder that holds it", required=True)
     flags.DEFINE_string("workdir", None, "folder to make; it must not hold a run", required=True)
     flags.DEFINE_list("image_shape", ["28", "28", "1"], "height, width, channels in pixels")
-    flags.DEFINE_integer("glimpses", 10, "steps in which an image is drawn (the listing's T)")
+    flags.DEFINE_integer("glimpses", 10, "steps in which an image is drawn (the article's T)")
     flags.DEFINE_bool("shared_noise", True, "the model was trained with one noise tensor for all "
-                      "its steps, as the listing does by mistake; what it generates is garbage")
+                      "its steps, as the article does by mistake; what it generates is garbage")
 
 
 def main(_):

@@ -62,7 +62,7 @@ def parse(argv: list[str], about: str) -> list[str]:
     except (flags.Error, ValueError) as error:  # a ValueError where --noFLAG is given a value
         raise ConfigError(_wrong(error)) from error
     except RecursionError as error:  # absl looks for the names that are most like an unknown one
-        raise ConfigError("a flag is unknown, and thousands of letters long") from error
+        raise ConfigError("a flag is unknown, and its name has thousands of letters") from error
 
 
 def _unknown(error):

@@ -20,7 +20,7 @@ def sources():
     yield from re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     for cell in nbformat.read(ROOT / "assets" / "draw_tour.ipynb", as_version=4).cells:
         if cell.cell_type == "code":
-            yield re.sub(r"^%.*", "", cell.source, flags=re.MULTILINE)
+            yield cell.source
 
 
 def names_of_the_package(source):

@@ -18,7 +18,7 @@ COMMANDS = {"draw_tf.__main__", "draw_tf.benchmark.__main__", "draw_tf.data.make
             *(f"draw_tf.{name}" for name in FILES)}
 # From the bottom up. What stands on one floor knows nothing of its neighbours.
 FLOORS = [{"errors", "devices"}, {"config", "files"}, {"noise"}, {"models", "data"},
-          {"checkpoints", "pictures"}, {"evaluation"}, {"training", "parsing"}, {"commands"},
+          {"checkpoints"}, {"pictures"}, {"evaluation"}, {"training", "parsing"}, {"commands"},
           {"benchmark"}, FILES, {"__main__"}]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

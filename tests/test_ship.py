@@ -131,7 +131,6 @@ def test_a_card_that_ships_says_what_lies_beside_it(name):
         1].dataset
     assert result["metrics"][0]["value"] == round(report["bound_nats"], 2)
     assert hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest() in text
-    assert max(map(len, made.splitlines())) <= 100 and not re.search("TODO|/work|/root", text)
 
 
 def test_an_export_that_fails_leaves_nothing(saved, shelf, images):

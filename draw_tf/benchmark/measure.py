@@ -130,7 +130,7 @@ def _task(job):
     """A function that trains for `job.steps_per_call` steps, or draws a batch from the prior."""
     jit = job.mode == "xla"
     if job.task == "generate":
-        model = DRAW(job.model_config, job.unroll)
+        model = DRAW(job.model_config, job.unroll, dtype="float32")
         return tf.function(lambda: model.generate(job.config.batch_size).canvases, jit_compile=jit)
     trainer = Trainer(job.model_config, dataclasses.replace(job.config, jit_compile=jit))
     batches = iter(data.train_dataset(data.load("digits", "train"), seed=job.config.seed,

@@ -77,7 +77,7 @@ def load_listing_weights(model: DRAW, weights: Mapping[str, np.ndarray]) -> None
                 f = f + FORGET_BIAS
             value = np.concatenate([i, f, j, o], axis=-1)  # [inputs + D, 4D] or [4D]
         rows = shapes[parts[0]][0]
-        ours.update(zip(parts, (value[:rows], value[rows:]), strict=True))
+        ours.update(zip(parts, (value[:rows], value[rows:]), strict=False))  # one part or two
     assign_weights(model, ours)
 
 
@@ -145,7 +145,7 @@ def import_checkpoint(checkpoint: PathLike, workdir: PathLike,
                 raise WorkdirError(f"workdir {workdir} already holds {name}: give another")
     weights = read_checkpoint(checkpoint)
     config = _infer_config(weights, image_shape, glimpses=glimpses, shared_noise=shared_noise)
-    model = DRAW(config)
+    model = DRAW(config, dtype="float32")
     try:
         load_listing_weights(model, weights)
     except ValueError as error:

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping
 
-import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -16,21 +15,12 @@ from safetensors.numpy import save
 from draw_tf.config import ModelConfig
 from draw_tf.errors import WorkdirError, why
 from draw_tf.files import write_whole
-from draw_tf.models import model_class
+from draw_tf.models import model_class, named_weights
 from draw_tf.models.base import ImageModel
-from draw_tf.models.draw import FIRST
 
 STEP = "step"  # the key of the training step in a file's metadata
 LARGEST = 2**27  # weights that a file may hold
 HEADER = 2**20  # bytes of names and shapes that a file may have before its numbers
-
-
-def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
-    """A model's weights as a dictionary from name to variable, such as "encoder/kernel"."""
-    named = {f"{layer.name}/{variable.name}": variable
-             for layer in model.layers for variable in layer.weights}
-    return named | {f"first/{variable.name}": variable for variable in model.weights
-                    if variable.name in FIRST}
 
 
 def assign_weights(model: ImageModel, weights: Mapping[str, np.ndarray]) -> None:

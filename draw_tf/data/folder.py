@@ -14,7 +14,7 @@ import numpy as np
 
 from draw_tf.data.picture import ENDINGS, MODES, UnreadableError, fitted, opened, quiet
 from draw_tf.data.reading import collect
-from draw_tf.errors import ConfigError, why
+from draw_tf.errors import ConfigError
 from draw_tf.files import MADE_HERE, local_path
 
 # What systems and tools put among pictures, in small letters; hidden names begin with a dot.
@@ -74,8 +74,9 @@ def _found(name):
     root = str(local_path(text, "dataset folder:"))
     try:
         os.scandir(text and root).close()
-    except (OSError, ValueError) as error:  # ValueError of a name that none can have
-        reason = f"cannot be read ({why(error)})" if os.path.isdir(root) else "is not one"
+    except OSError as error:
+        reason = (f"cannot be read ({error.strerror})" if text and os.path.isdir(root)
+                  else "is not one")
         raise ConfigError(f"dataset {name} needs a folder, and {text!r} {reason}") from error
     files, closed, seen = [], set(), set()
     waiting, links = [root], list[str]()
@@ -99,7 +100,7 @@ def _found(name):
                 files.append(pathlib.Path(path))
             elif not (isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP):
                 folder = path if os.path.isdir(path) else os.path.dirname(path)
-                closed.add(f"{folder} ({why(error)})")
+                closed.add(f"{folder} ({error.strerror})")
     return sorted(files), sorted(closed)
 
 

@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from draw_tf.data import pen
-from draw_tf.errors import DataError, why
+from draw_tf.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 MAX_PIXELS = 50_000_000  # a picture of more would take too much memory, or pretends to
@@ -98,7 +98,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise UnreadableError("it has too many pixels") from error
     except OSError as error:
-        text = why(error) if error.filename else "it is not a picture, or is damaged"
+        text = error.strerror if error.filename else "it is not a picture, or is damaged"
         raise UnreadableError(text) from error
     except Exception as error:  # Pillow raises many kinds
         raise UnreadableError("it is damaged") from error

@@ -40,8 +40,8 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
         stay = np.isin(hashes[0], np.setdiff1d(before[1], before[0]))  # [M]
         if stay.any():
             pixels = np.concatenate([held_out.pixels, train.pixels[stay]])
-            held_out = dataclasses.replace(held_out, pixels=pixels)
-            train = dataclasses.replace(train, pixels=train.pixels[~stay])
+            held_out = dataclasses.replace(held_out, pixels=pixels, labels=None)
+            train = dataclasses.replace(train, pixels=train.pixels[~stay], labels=None)
             hashes = [hashes[0][~stay], np.concatenate([hashes[1], hashes[0][stay]])]
         known = np.intersect1d(hashes[1], np.setdiff1d(before[0], before[1]))
         if len(known):
@@ -63,7 +63,7 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as record:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as record:
             return record["train"], record["held_out"]
     except Exception as error:  # there is no end to what a damaged file can raise
         raise WorkdirError(f"{path} cannot be read: remove it, and the run goes on without "

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import keras
+
 from draw_tf.config import ModelConfig
-from draw_tf.models.draw import DRAW
+from draw_tf.models.base import ImageModel
+from draw_tf.models.draw import DRAW, FIRST
 from draw_tf.models.vae import VAE
 
+DTYPE = "float32"  # of models that are trained and loaded; the tests have float64 too
 _CLASSES: dict[type, Any] = {model.Config: model for model in (DRAW, VAE)}
 
 
@@ -15,5 +19,13 @@ def model_class(config: ModelConfig) -> Any:
 
 
 def make_model(config: ModelConfig, unroll: int = 0) -> DRAW | VAE:
-    """A new model with these settings."""
-    return model_class(config)(config, unroll=unroll)
+    """A new model with these settings, in float32 whatever Keras's default is."""
+    return model_class(config)(config, unroll=unroll, dtype=DTYPE)
+
+
+def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
+    """A model's weights as a dictionary from name to variable, such as "encoder/kernel"."""
+    named = {f"{layer.name}/{variable.name}": variable
+             for layer in model.layers for variable in layer.weights}
+    return named | {f"first/{variable.name}": variable for variable in model.weights
+                    if variable.name in FIRST}

@@ -67,14 +67,14 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
         gx, gy = gx - 1, gy - 1  # [N, 1]; the paper counts pixels from 1
         delta = widest * tf.exp(log_delta)  # [N, 1]
     else:
-        delta = widest / tf.exp(log_delta)  # [N, 1]; the listing divides
+        delta = widest / tf.exp(log_delta)  # [N, 1]; the article divides
     return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)  # [N, 1] each
 
 
 def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
     """Distances [n] of grid points from the window's centre, in units of delta (paper eq. 19-20).
 
-    Under "article" the grid sits one delta towards the origin: the listing counts points from 0
+    Under "article" the grid sits one delta towards the origin: the article counts points from 0
     in an equation that counts them from 1.
     """
     middle = (size - 1) / 2 if equations == "paper" else size / 2 + 0.5

@@ -6,11 +6,12 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 import dataclasses
 from typing import Any, TypeAlias, TypeVar
 
-import keras
 import tensorflow as tf
 
 from draw_tf.config import ModelConfig
 from draw_tf.models import losses
+from draw_tf.models.fitting import FittedModel
+from draw_tf.models.inputs import check_values
 from draw_tf.models.recurrence import auto_unroll
 from draw_tf.models.start import log_odds
 from draw_tf.models.steps import DRAWOutput, Generation, Trace
@@ -23,32 +24,57 @@ STEP = ("canvases", "z", "mu", "logsigma", "sigma", "kl_nats", "r", "h_enc", "c_
         "c_dec")
 
 
-class ImageModel(keras.Model):
+class ImageModel(FittedModel):
     """A model of images that minimises a bound on -log p(images).
 
     A subclass has `Config`, the class of its settings, `infer_steps`, `draw_steps`, `start_from`
     and `one_step`, as `DRAW` has them.
 
     Args:
-      config: the model's settings.
-      glimpses: T, how many latent vectors an image has.
+      config: the model's settings, an object of `Config`.
       unroll: steps unrolled in a compiled program, the rest being a loop over such pieces (see
         `draw_tf.models.recurrence`); 0 chooses by `auto_unroll`. It changes speed and memory only.
       **kwargs: of keras.Model, such as dtype="float64".
+
+    Raises:
+      TypeError: the config is not of `Config`, or its fields were given in its place.
+      ValueError: the dtype is neither float32 nor float64.
     """
 
+    Config: type = object
     has_strokes = False  # whether it draws in steps that can be looked into, and completes images
 
-    def __init__(self, config: ModelConfig, glimpses: int, unroll: int = 0, **kwargs):
+    def __init_subclass__(cls, **kwargs):
+        """Completes the help of a model by its settings, so that they are declared once."""
+        super().__init_subclass__(**kwargs)
+        if "Config" in vars(cls):
+            settings = "".join(f"\n        {field.name} = {field.default!r}: "
+                               f"{field.metadata['help']}"
+                               for field in dataclasses.fields(cls.Config))
+            cls.__doc__ = f"""{cls.__doc__}
+    Args:
+      config: the model's settings, a draw_tf.{cls.Config.__name__}:{settings}
+      unroll: steps unrolled in a compiled program; 0 chooses for this machine.
+      **kwargs: of keras.Model, such as dtype="float64".
+    """
+
+    def __init__(self, config: ModelConfig, unroll: int = 0, **kwargs):
+        model, settings = type(self).__name__, self.Config.__name__
+        fields = {field.name for field in dataclasses.fields(self.Config)} & kwargs.keys()
+        if fields:
+            given = ", ".join(f"{name}={kwargs[name]!r:.99}" for name in kwargs if name in fields)
+            raise TypeError(f"{model} takes its settings as a {settings}: "
+                            f"{model}({settings}({given}))")
+        if not isinstance(config, self.Config):
+            raise TypeError(f"config must be a {settings}, as in {model}({settings}()), "
+                            f"got {config!r:.200}")
         super().__init__(**kwargs)
-        if self.compute_dtype not in ("float32", "float64"):
+        if self.dtype_policy.name not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype_policy.name}: "
                              "with 16 bits the filters and the loss lose too many digits")
-        self.config, self.glimpses = config, glimpses
+        self.config, self.glimpses = config, getattr(config, "glimpses", 1)
         self.shared_noise = getattr(config, "shared_noise", False)
-        self._unroll_given, self.unroll = unroll, unroll or auto_unroll(glimpses)
-        self.trackers = [keras.metrics.Mean(name=name) for name in (
-            "bound_nats", "recon_nats", "kl_nats")]
+        self._unroll_given, self.unroll = unroll, unroll or auto_unroll(self.glimpses)
 
     @staticmethod
     def first_shapes(config: Any) -> dict[str, tuple[int, ...]]:
@@ -66,13 +92,19 @@ class ImageModel(keras.Model):
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
     def check_images(self, images) -> tf.Tensor:
-        """Images [N, H, W, C] in the model's number type; raises ValueError for any other input."""
+        """Images [N, H, W, C] in the model's number type; raises ValueError for any other input.
+
+        Pixels outside [0, 1] are noticed in eager mode and in what `export` writes.
+        """
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
-        if images.shape.rank != 4 or tuple(images.shape[1:]) != self.config.image_shape:
+        if not images.shape.is_compatible_with([None, *self.config.image_shape]):
             raise ValueError(f"images must be [N, {str(self.config.image_shape)[1:-1]}], "
                              f"got {tuple(images.shape)}")
+        if self._exporting or tf.executing_eagerly():
+            images = check_values(images, self.config.image_shape)  # [N, H, W, C]
+        images = tf.ensure_shape(images, [None, *self.config.image_shape])  # [N, H, W, C]
         return tf.cast(images, self.compute_dtype)  # [N, H, W, C]
 
     def check_noise(self, noise, num) -> tf.Tensor:
@@ -105,22 +137,24 @@ class ImageModel(keras.Model):
 
     # ------------------------------------------------------------ all steps
 
-    def _infer(self, images, noise, keep):
+    def _infer(self, images, noise, keep, training=False):
         """The images and the noise as used, and what `infer_steps` returns."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
+        if noise is None and training and self._noise_seed is not None:
+            noise = self.step_noise(num)  # [T, N, Z]
         noise = self.draw_noise(num) if noise is None else self.check_noise(noise, num)  # [T, N, Z]
         if self.shared_noise:
             noise = tf.repeat(noise[:1], self.glimpses, axis=0)  # [T, N, Z]
         return images, noise, *self.infer_steps(num, images, noise, keep)
 
-    def call(self, images, noise=None) -> DRAWOutput:
+    def call(self, images, noise=None, training=False) -> DRAWOutput:
         """Encodes and redraws images [N, H, W, C] in [0, 1]: logits [N, H, W, C], kl_nats [T, N].
 
         Noise is standard normal, [T, N, Z], and drawn where None. Images or noise of another shape
-        raise ValueError.
+        raise ValueError. `training` is for Keras's `fit`, whose noise follows from its step.
         """
-        *_, logits, kept = self._infer(images, noise, ["kl_nats"])
+        *_, logits, kept = self._infer(images, noise, ["kl_nats"], training)
         return DRAWOutput(logits, kept["kl_nats"])
 
     def trace(self, images, noise=None) -> Trace:
@@ -155,7 +189,10 @@ class ImageModel(keras.Model):
 
         Arguments and errors are those of `call`.
         """
-        output = self(images, noise)
+        return self.terms(images, self(images, noise))
+
+    def terms(self, images, output: DRAWOutput) -> tuple[tf.Tensor, tf.Tensor]:
+        """The terms of `bound` of images [N, H, W, C] that `call` has redrawn."""
         images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
         recon_nats = losses.reconstruction_nats(
             images, output.logits, self.config.likelihood)  # [N]
@@ -166,7 +203,9 @@ class ImageModel(keras.Model):
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
-        return recon_nats, kl_nats, tape.gradient(loss, self.trainable_variables)
+        # at T = 1 the article's LSTMs make no use of a state that is zero
+        gradients = tape.gradient(loss, self.trainable_variables, unconnected_gradients="zero")
+        return recon_nats, kl_nats, gradients
 
     def log_weights(self, images, noise=None) -> tf.Tensor:
         """log p(images, z) - log q(z | images) in nats, [N], for one sample of z.
@@ -177,61 +216,3 @@ class ImageModel(keras.Model):
         ratios = losses.log_prior_ratio(kept["z"], noise, kept["logsigma"])  # [T, N]
         return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
             images, logits, self.config.likelihood)  # [N]
-
-    # ------------------------------------------------------------ Keras
-
-    def export(self, filepath, **options) -> None:
-        """Keras's `export`, of the pass with noise drawn inside, for images of any number."""
-        images = tf.TensorSpec([None, *self.config.image_shape], self.compute_dtype, "images")
-        super().export(filepath, **{"input_signature": [images], **options})
-
-    def compile(self, optimizer="rmsprop", loss=None, metrics=None, **options) -> None:
-        """Keras's `compile`, whose loss is `bound`; raises ValueError for another one."""
-        if loss is not None or metrics is not None:
-            raise ValueError("loss and metrics must be None, because this model has its own, got "
-                             f"{loss!r} and {metrics!r}")
-        super().compile(optimizer, **options)
-
-    def fit(self, x=None, y=None, *args, **options):
-        """Keras's `fit`; raises ValueError for images outside [0, 1], labels and weights."""
-        self._images((x, y, options.get("sample_weight")))
-        first = next(iter(x)) if isinstance(x, tf.data.Dataset) else x
-        images = self.check_images(first[0] if isinstance(first, tuple) else first)
-        low, high = (float(f(images)) for f in (tf.reduce_min, tf.reduce_max))
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"images must be in [0, 1], got [{low}, {high}]")
-        return super().fit(x, y, *args, **options)
-
-    @staticmethod
-    def _images(data):
-        images, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if y is not None or sample_weight is not None:
-            raise ValueError("y and sample_weight must be None, because this model learns from "
-                             "images alone")
-        return images
-
-    @property
-    def metrics(self) -> list:
-        """The running means that Keras's `fit` and `evaluate` report, in nats per image."""
-        return list(self.trackers)
-
-    def train_step(self, data) -> dict:
-        """A step of Keras's `fit`."""
-        recon_nats, kl_nats, gradients = self.bound_and_gradients(self._images(data))
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self._track(recon_nats, kl_nats)
-
-    def test_step(self, data) -> dict:
-        """A step of Keras's `evaluate`."""
-        return self._track(*self.bound(self._images(data)))
-
-    def _track(self, recon_nats, kl_nats):
-        kl_nats = tf.reduce_sum(kl_nats, axis=0)  # [N]
-        for tracker, nats in zip(self.trackers, (recon_nats + kl_nats, recon_nats, kl_nats),
-                                 strict=True):
-            tracker.update_state(nats)
-        return self.get_metrics_result()
-
-    def predict_step(self, data) -> tf.Tensor:
-        """Keras's `predict`: the images redrawn, probabilities [N, H, W, C]."""
-        return tf.sigmoid(self(self._images(data)).logits)  # [N, H, W, C]

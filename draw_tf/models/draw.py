@@ -26,7 +26,11 @@ FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 class DRAW(ImageModel):
     """Deep Recurrent Attentive Writer (Gregor et al. 2015, arXiv 1502.04623).
 
-    Its arguments are those of `ImageModel`.
+    >>> images = draw_tf.data.load("digits", "train").floats()  # [N, 28, 28, 1] in [0, 1]
+    >>> model = draw_tf.DRAW(draw_tf.DRAWConfig(glimpses=10))
+    >>> model.compile("adam")
+    >>> model.fit(images, batch_size=64)
+    >>> draw_tf.save("strokes.gif", model, model.generate(16))
     """
 
     Config = DRAWConfig
@@ -34,7 +38,7 @@ class DRAW(ImageModel):
     has_strokes = True
 
     def __init__(self, config: DRAWConfig = DRAWConfig(), unroll: int = 0, **kwargs):
-        super().__init__(config, config.glimpses, unroll, **kwargs)
+        super().__init__(config, unroll, **kwargs)
         sizes, dtype = self.layer_sizes(config), self.dtype_policy
         # built at once, so that a new model has its weights before its first call
         self.lstm_enc = LSTMCell(*sizes["encoder"], "encoder", dtype)
@@ -201,7 +205,9 @@ class DRAW(ImageModel):
 
     def one_step(self, images: tf.Tensor, noise: tf.Tensor) -> tuple:
         """`infer_step` from the first state, for TensorBoard's graph."""
-        return self.infer_step(self.initial_state(images.shape[0]), noise, images)
+        with tf.name_scope("initial_state"):
+            state = self.initial_state(images.shape[0])
+        return self.infer_step(state, noise, images)
 
     # ------------------------------------------------------------ all steps
 

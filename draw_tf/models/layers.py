@@ -1,4 +1,4 @@
-"""The layers of the listing: its dense layer and its LSTM cell, and how they start."""
+"""The layers of the article's code: its dense layer and its LSTM cell, and how they start."""
 
 import math
 
@@ -10,7 +10,7 @@ from draw_tf.models.recurrence import product
 
 def dense(inputs: int, units: int, name: str, dtype="float32",
           initializer=None) -> keras.layers.Dense:
-    """The listing's `dense`, built: biases zero, weights from N(0, 0.02^2) or an initializer."""
+    """The article's `dense`, built: biases zero, weights from N(0, 0.02^2) or an initializer."""
     initializer = initializer or keras.initializers.RandomNormal(stddev=0.02)
     layer = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=dtype)
     layer.build((None, inputs))
@@ -55,6 +55,11 @@ class LSTMCell(keras.layers.LSTMCell):
         super().__init__(units, kernel_initializer=kernel, recurrent_initializer=recurrent,
                          unit_forget_bias=True, name=name, dtype=dtype)
         self.build((None, inputs))
+
+    @property
+    def output_shape(self) -> tuple[int | None, int]:
+        """Of h, [N, D], for Keras's `summary`."""
+        return None, self.units
 
     def zero_state(self, num) -> ZeroState:
         """The article's first h and c: zeros, [N, D] each."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
                         likelihood: str = "bernoulli") -> tf.Tensor:
-    """-log p(images | final canvas) (article "Cost function", paper eq. 9).
+    """-log p(images | final canvas): the article's `generation_loss`, per image (paper eq. 9).
 
     "bernoulli" is the article's and the paper's cross-entropy; intensities between 0 and 1 count as
     probabilities of ink. "gaussian" has mean sigmoid(logits) and variance 1: half the squared
@@ -27,9 +27,11 @@ def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
 
 
 def kl_nats(mu: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
-    """KL divergence of one step's posterior N(mu, sigma^2) from the prior N(0, 1) (paper eq. 10).
+    """KL of one step's posterior N(mu, sigma^2) from the prior N(0, 1) (paper eq. 10).
 
-    From [N, Z] each to [N], nats per image. The listing subtracts T/2 per step where Z/2 is right;
+    The sum over steps and mean over images is the article's `latent_loss`.
+
+    From [N, Z] each to [N], nats per image. The article subtracts T/2 per step where Z/2 is right;
     the two agree only because its T equals its Z.
     """
     terms = tf.square(mu) + tf.exp(2 * logsigma) - 2 * logsigma - 1  # [N, Z]

@@ -1,6 +1,6 @@
 """Initial weights from the data: windows that cover the image, and the mean image as drawing.
 
-With the listing's weights a new model reads a few pixels far apart, often empty ones. It spends
+With the article's weights a new model reads a few pixels far apart, often empty ones. It spends
 its first steps learning what the mean image is, and makes no use of its latent variables.
 """
 
@@ -29,7 +29,7 @@ def covering_window(height: int, width: int, size: int, equations: str) -> np.nd
     stretch = np.log(delta * max(size - 1, 1) / max(longest - 1, 1))
     if equations == "paper":
         return np.array([0, 0, 2 * np.log(delta / 2), stretch, 0])  # [5]
-    # the listing's grid lies one delta towards the origin, its centre one pixel the other way
+    # the article's grid lies one delta towards the origin, its centre one pixel the other way
     shift_x, shift_y = (2 * (delta - 1) / (length + 1) for length in (width, height))
     return np.array([shift_x, shift_y, np.log(delta / 2 / 2**0.5), -stretch, 0])  # [5]
 

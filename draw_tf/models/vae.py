@@ -22,15 +22,20 @@ from draw_tf.models.steps import DRAWOutput, Generation
 class VAE(ImageModel):
     """Variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114).
 
+    >>> images = draw_tf.data.load("digits", "train").floats()  # [N, 28, 28, 1] in [0, 1]
+    >>> model = draw_tf.VAE(draw_tf.VAEConfig(latent_size=50))
+    >>> model.compile("adam")
+    >>> model.fit(images, batch_size=64)
+    >>> draw_tf.save("digits.png", model, model.generate(16))
+
     Two dense layers of D rectified units each way, between the image and one latent vector.
-    Its arguments are those of `ImageModel`; `unroll` makes no difference here.
     """
 
     Config = VAEConfig
     config: VAEConfig
 
     def __init__(self, config: VAEConfig = VAEConfig(), unroll: int = 0, **kwargs):
-        super().__init__(config, 1, unroll, **kwargs)
+        super().__init__(config, unroll, **kwargs)
         layers = {name: dense(*sizes, name, self.dtype_policy, "glorot_uniform")
                   for name, sizes in self.layer_sizes(config).items()}
         self.enc1, self.enc2 = layers["enc1"], layers["enc2"]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from draw_tf import data
-from draw_tf.checkpoints import named_weights
 from draw_tf.config import TrainConfig
+from draw_tf.models import named_weights
 from draw_tf.models.draw import DRAW
 from draw_tf.models.steps import Generation, Trace
 

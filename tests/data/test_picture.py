@@ -328,7 +328,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     for name, words in (("gone.png", "cannot be read: No such file or directory"),
                         ("text.png", "cannot be read: it is not a picture, or is damaged"),
                         ("empty.jpg", "cannot be read: it is not a picture, or is damaged"),
-                        ("", f"{tmp_path} is a folder, not a file"),
+                        ("", "cannot be read: Is a directory"),
                         ("blank.png", "shows no digit: it is of one level everywhere")):
         with pytest.raises(errors.DataError) as caught:
             data.pictures([tmp_path / name], (28, 28, 1), dark_background=True, fit_digit=True)

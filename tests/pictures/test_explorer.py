@@ -8,6 +8,7 @@ import pytest
 from draw_tf import DRAW, checkpoints
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.models.completion import complete, kept_half
+from draw_tf.models.losses import log_prior_ratio
 from draw_tf.noise import between
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.page import page
@@ -277,6 +278,15 @@ def test_an_image_is_finished_in_several_ways(visit):
     for i in (0, 1):
         assert_close(final[i], steps.canvases[-1, 2 + i], 1e-5, "canvas")
     assert len({line[0] for line in final}) == 6
+    ratios = log_prior_ratio(steps.z, noise, steps.logsigma).numpy().sum(axis=0)  # [N]
+    nats = browser.evaluate("items.slice(0, 2).map(item => model.reconstruction(item.image, "
+                            "{canvas: item.steps.at(-1).canvas, drawn: shown("
+                            "item.steps.at(-1).canvas)}, item.known))")
+    np.testing.assert_allclose(browser.evaluate("items.slice(0, 2).map(logWeight)"),
+                               ratios[2:] - nats, rtol=1e-4)
+    # of those that are new, each is one of several tries
+    assert browser.evaluate("items.map(item => item.score === undefined)") == [True] * 2 + [
+        False] * 4
     browser.evaluate("$('boxes').click(); $('results').children[1].click(); go(3)")
     canvas = tiles.to_uint8(strokes.probabilities(steps.canvases[1, 3]))
     expected = np.where(known > 0, tiles.to_uint8(images[3]), canvas)

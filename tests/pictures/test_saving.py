@@ -94,5 +94,5 @@ def test_what_does_not_fit_in_memory_is_refused(model, monkeypatch, tmp_path, en
         saving.check(tmp_path / f"a{ending}", model, 100)
 
 
-def test_film_strips_of_any_size_are_pictures():
+def test_tiles_in_a_row_have_gaps_between_them_alone():
     assert tiles.across(3, 10) == 3 * 10 + 2 * tiles.GAP

@@ -12,9 +12,9 @@ import signal
 import sys
 import threading
 
-import keras
 from tqdm import tqdm
 
+from draw_tf import models
 from tests.support import moments
 from tests.support.cli import ROOT
 
@@ -22,7 +22,7 @@ _processes = multiprocessing.get_context("forkserver" if sys.platform == "linux"
 _processes.set_forkserver_preload(["draw_tf.train"])
 
 
-def _train(arguments, stdout, stderr, environment, floatx, moment):
+def _train(arguments, stdout, stderr, environment, dtype, moment):
     """Runs in the new process, as a shell in the foreground would start it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test runner may ignore
     if hasattr(signal, "SIGHUP"):
@@ -33,7 +33,7 @@ def _train(arguments, stdout, stderr, environment, floatx, moment):
             os.dup2(file.fileno(), stream.fileno())
     sys.stdout.reconfigure(line_buffering=False)  # as where it is not a terminal
     os.environ.update(environment)
-    keras.config.set_floatx(floatx)
+    models.DTYPE = dtype
     tqdm.set_lock(threading.RLock())  # not a semaphore, which a kill would leave in the system
     if moment:
         moments.patch(moments.Moment(*moment))
@@ -45,7 +45,7 @@ def _train(arguments, stdout, stderr, environment, floatx, moment):
 
 
 @contextlib.contextmanager
-def training(*arguments, stderr, stdout=os.devnull, environment=(), floatx="float32", moment=None):
+def training(*arguments, stderr, stdout=os.devnull, environment=(), dtype="float32", moment=None):
     """A process of train.py, which is killed at the end of the block.
 
     Args:
@@ -53,11 +53,11 @@ def training(*arguments, stderr, stdout=os.devnull, environment=(), floatx="floa
       stderr: path of a file that it writes.
       stdout: the same, or the writing end of a `multiprocessing.Pipe`, which is closed here.
       environment: variables for it.
-      floatx: Keras's default type.
+      dtype: of the model.
       moment: name, count and marker of a `moments.Moment` for it to wait at.
     """
     process = _processes.Process(target=_train, args=(
-        arguments, stdout, str(stderr), dict(environment), floatx, moment))
+        arguments, stdout, str(stderr), dict(environment), dtype, moment))
     process.start()
     if not isinstance(stdout, str):
         stdout.close()  # so that a reader sees the end when the process ends

@@ -1,13 +1,12 @@
 """Tiny runs in float64, where modes and devices agree but for the last digits."""
 
-import contextlib
 import dataclasses
+from unittest import mock
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from draw_tf import data, training
+from draw_tf import data, models, training
 from draw_tf.checkpoints import saves
 from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
 
@@ -31,15 +30,9 @@ def _stripes(name, count):
 IMAGES = _stripes("train", 11), _stripes("test", 6)  # to learn from, and held out
 
 
-@contextlib.contextmanager
 def float64():
-    """Models that are made inside are in float64."""
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(before)
+    """A context in which models that are trained or loaded are in float64."""
+    return mock.patch.object(models, "DTYPE", "float64")
 
 
 def run(workdir, model=SIMPLE, **changes):

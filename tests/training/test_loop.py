@@ -118,9 +118,9 @@ def test_a_checkpoint_gives_the_model_that_was_evaluated(drawn):
 def test_the_graph_is_the_articles_diagram(drawn):
     graph = EventAccumulator(str(drawn[0] / "events" / "train")).Reload().Graph()
     tops = {node.name.split("/")[0] for node in graph.node}
-    assert {"read", "encode", "sample", "decode", "write", "canvas"} <= tops
+    assert {"read", "encode", "sample", "decode", "write"} <= tops
     assert tops <= {"images", "noise", "initial_state", "read", "encode", "sample", "decode",
-                    "write", "canvas"}
+                    "write"}
 
 
 def test_config_is_written_before_the_first_step(tmp_path, monkeypatch):

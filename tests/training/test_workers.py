@@ -38,7 +38,7 @@ def started(workdir, folder, other=None, moment=None):
             task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
             errors = folder / f"{index}.stderr"
             worker = stack.enter_context(child.training(
-                f"--workdir={home}", "--distribute=multi_worker", *FLAGS, floatx="float64",
+                f"--workdir={home}", "--distribute=multi_worker", *FLAGS, dtype="float64",
                 stderr=errors, environment={"TF_CONFIG": json.dumps(task)}, moment=at))
             worker.errors = errors
             workers.append(worker)

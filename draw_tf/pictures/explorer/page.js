@@ -1,7 +1,7 @@
 // The page: what a visitor asks for, and how it is played, stopped and looked into.
 "use strict";
 const STILL = "(prefers-reduced-motion: reduce)";
-const Z = CONFIG.latent_size, IMAGINATIONS = 6, NEW = 12, WAY = 9;
+const Z = CONFIG.latent_size, IMAGINATIONS = 6, TRIES = 8, NEW = 12, WAY = 9;
 const MOST = 2e7;  // numbers of canvases that are kept; of more images only the finished ones
 // Numbers in base64 as a Float32Array.
 const floats = text => text && new Float32Array(
@@ -105,7 +105,7 @@ const halfOf = side => Float32Array.from({length: SIZE}, (_, k) => {
   return Number({left: x >= W - (W >> 1), right: x < W >> 1, top: y >= H - (H >> 1),
     bottom: y < H >> 1, none: true}[side]);
 });
-const cover = {known: floats(D.known) ?? halfOf("right")};
+const GIVEN = floats(D.known) ?? [NaN], cover = {known: floats(D.known) ?? halfOf("right")};
 
 // Asks for a run that is looked into when it is there; until then its windows move over the last.
 function look(wanted, then) {
@@ -134,6 +134,28 @@ function live(changed) {
   });
 }
 
+// log p(known part, z) - log q(z | known part, canvas) of a pass, but for a constant, in nats.
+function logWeight({steps, noise}) {
+  let nats = -steps.at(-1).recon_nats;
+  steps.forEach(({z, logsigma}, t) => z.forEach((v, k) =>
+    nats += (noise[t * Z + k] ** 2 - v ** 2) / 2 + logsigma[k]));
+  return nats;
+}
+
+// An imagination: one of several passes, chosen at random in proportion to their weights, as in
+// `draw_tf.models.completion`; the largest sum of logarithm and Gumbel noise is such a choice.
+function select(run, lane, changed, left = run.tries) {
+  const {image, known} = run, pass = {image, known, noise: run.steps ? normal() : run.noise};
+  run.steps ??= [];
+  compute(pass, lane, () => {
+    if (!pass.done) return;
+    const {steps, noise} = pass, score = logWeight(pass) - Math.log(-Math.log(Math.random()));
+    if (!(run.score >= score)) Object.assign(run, {steps, noise, score});
+    run.done = left === 1;
+    if (changed(run) && !run.done) select(run, lane, changed, left - 1);
+  });
+}
+
 // Redraws what is on the pad; while the pen moves, as often as the computation allows.
 function redraw(then = play) {
   drawing.image = null;
@@ -147,18 +169,23 @@ function fill(runs, first = 0, then = play) {
   [items, chosen] = [runs, first];
   era++;
   thumbs($("results"), runs.map((_, k) => ({name: `Image ${k + 1}`})), choose);
-  runs.forEach((item, k) => compute(item, k === first ? "now" : `item ${k}`, changed => {
-    if (items !== runs) return;
+  const shownAs = k => changed => {
+    if (items !== runs) return false;
     drawThumb(k);
     if (k !== chosen) {
       if (many && changed.done) Object.assign(changed, {steps: changed.steps.slice(-1), cut: true});
-      return;
+      return true;
     }
     [newest, run] = [changed, changed];
     [step, finished] = [Math.max(1, changed.steps.length), changed.done];
     render();
     if (changed.done) (changed.then ?? then)();
-  }));
+    return true;
+  };
+  runs.forEach((item, k) => {
+    item.show = shownAs(k);
+    (item.tries > 1 ? select : compute)(item, k === first ? "now" : `item ${k}`, item.show);
+  });
 }
 
 function choose(k) {
@@ -166,7 +193,7 @@ function choose(k) {
   stop();
   [run, newest] = [items[k], items[k]];
   if (mode === "walk") $("way").value = 100 * k / (WAY - 1);
-  if (run.cut) compute(Object.assign(run, {cut: false}), "now", run.changed);
+  if (run.cut) compute(Object.assign(run, {cut: false}), "now", run.show);
   else if (run.done) play();
 }
 
@@ -219,9 +246,11 @@ function imagine(then = play, anew = false) {
   }
   showPad();
   const known = cover.known.slice();
-  const noises = anew ? [] : [...examples[drawing.example]?.noises ?? []];
-  while (noises.length < IMAGINATIONS) noises.push(normal());
-  fill(noises.map(noise => ({image: image(), noise, known})), 0, then);
+  const noises = anew || !same(known, GIVEN) ? [] : examples[drawing.example]?.noises ?? [];
+  const length = Math.max(IMAGINATIONS, noises.length);
+  fill(Array.from({length}, (_, k) => ({
+    image: image(), noise: noises[k] ?? normal(), known, tries: k < noises.length ? 1 : TRIES})),
+  0, then);
 }
 
 // New images, or those that the page was made of.

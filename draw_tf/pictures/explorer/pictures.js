@@ -208,8 +208,9 @@ function drawBars(run, step) {
     bar("--cost", -tall * kl[k] / most[0] * 0.86);
     if (gains[k] >= 0) bar("--gain", tall * gains[k] / most[1] * 0.86);
     ctx.fillStyle = css(current ? "--ink" : "--soft");
-    const center = clamp(x + pitch / 2, left + 14, width - 18);
-    if (current || k % every === 0 && far) ctx.fillText(k + 1, x + pitch / 2, middle);
+    const center = clamp(x + pitch / 2, left + 14, width - 24);
+    if (current || k % every === 0 && far)
+      ctx.fillText(k + 1, Math.min(x + pitch / 2, width - 10), middle);
     if (!current) continue;
     ctx.fillText(short(kl[k]), center, Math.max(8, middle - 17 - tall * kl[k] / most[0] * 0.86));
     const drop = Math.max(0, gains[k]) / most[1];
