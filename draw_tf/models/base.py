@@ -204,7 +204,8 @@ class ImageModel(FittedModel):
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
         # at T = 1 the article's LSTMs make no use of a state that is zero
-        gradients = tape.gradient(loss, self.trainable_variables, unconnected_gradients="zero")
+        variables = [variable.value for variable in self.trainable_variables]
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         return recon_nats, kl_nats, gradients
 
     def log_weights(self, images, noise=None) -> tf.Tensor:

@@ -4,6 +4,7 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 """
 
 import random
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,7 +17,8 @@ class FittedModel(keras.Model):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._noise_seed, self._exporting = None, False
+        self._noise_seed: Any = None  # a whole number from the first training on
+        self._exporting = False
         self.trackers = [keras.metrics.Mean(name=name, dtype=self.compute_dtype) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
 

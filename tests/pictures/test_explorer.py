@@ -278,7 +278,8 @@ def test_an_image_is_finished_in_several_ways(visit):
     for i in (0, 1):
         assert_close(final[i], steps.canvases[-1, 2 + i], 1e-5, "canvas")
     assert len({line[0] for line in final}) == 6
-    ratios = log_prior_ratio(steps.z, noise, steps.logsigma).numpy().sum(axis=0)  # [N]
+    ratios = log_prior_ratio(
+        steps.z, noise.astype(float), steps.logsigma).numpy().sum(axis=0)  # [N]
     nats = browser.evaluate("items.slice(0, 2).map(item => model.reconstruction(item.image, "
                             "{canvas: item.steps.at(-1).canvas, drawn: shown("
                             "item.steps.at(-1).canvas)}, item.known))")

@@ -115,9 +115,9 @@ def test_a_trace_needs_the_images_that_it_redraws(images):
 
 def test_only_a_draw_of_grey_or_colour_has_a_page():
     with pytest.raises(ValueError, match="model must be a DRAW, got VAE"):
-        page(VAE(VAEConfig(hidden_size=8, latent_size=2)), Generation(None))
+        page(VAE(VAEConfig(hidden_size=8, latent_size=2)), Generation(None, None))
     with pytest.raises(ValueError, match="images must have 1 or 3 channels, got 2"):
-        page(DRAW(DRAWConfig((9, 9, 2), hidden_size=8)), Generation(None))
+        page(DRAW(DRAWConfig((9, 9, 2), hidden_size=8)), Generation(None, None))
 
 
 @pytest.mark.parametrize("mode", ["prior", "reconstruct", "interpolate", "complete"])

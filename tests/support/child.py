@@ -27,11 +27,13 @@ def _train(arguments, stdout, stderr, environment, dtype, moment):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test runner may ignore
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    for target, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
-        is_path = isinstance(target, str)
+    for name, target, buffering in (("stdout", stdout, -1), ("stderr", stderr, 1)):
+        is_path, number = isinstance(target, str), getattr(sys, name).fileno()
         with open(target if is_path else target.fileno(), "wb", closefd=is_path) as file:
-            os.dup2(file.fileno(), stream.fileno())
-    sys.stdout.reconfigure(line_buffering=False)  # as where it is not a terminal
+            os.dup2(file.fileno(), number)
+        # a new stream, for the old one takes a pipe for the file that was there before
+        stream = open(number, "w", buffering, closefd=False)  # noqa: SIM115, it stays open
+        setattr(sys, name, stream)
     os.environ.update(environment)
     models.DTYPE = dtype
     tqdm.set_lock(threading.RLock())  # not a semaphore, which a kill would leave in the system
