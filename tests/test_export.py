@@ -32,7 +32,7 @@ def test_signatures_have_named_outputs(config, tmp_path):
     images = np.random.default_rng(0).random((4, 7, 9, 1), np.float32)
     redrawn = loaded["reconstruct"](images=tf.constant(images))
     assert redrawn["images"].shape == images.shape
-    assert redrawn["kl_nats"].shape == (config.glimpses, 4)
+    assert redrawn["kl_nats"].shape == (model.glimpses, 4)
     np.testing.assert_allclose(redrawn["kl_nats"][0], model(images).kl_nats[0], rtol=1e-3,
                                atol=1e-6)
 
