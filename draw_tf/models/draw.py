@@ -29,7 +29,7 @@ class DRAW(ImageModel):
     >>> images = draw_tf.data.load("digits", "train").floats()  # [N, 28, 28, 1] in [0, 1]
     >>> model = draw_tf.DRAW(draw_tf.DRAWConfig(glimpses=10))
     >>> model.compile("adam")
-    >>> model.fit(images, batch_size=64)
+    >>> history = model.fit(images, batch_size=64, verbose=0)
     >>> draw_tf.save("strokes.gif", model, model.generate(16))
     """
 

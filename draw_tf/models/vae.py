@@ -25,7 +25,7 @@ class VAE(ImageModel):
     >>> images = draw_tf.data.load("digits", "train").floats()  # [N, 28, 28, 1] in [0, 1]
     >>> model = draw_tf.VAE(draw_tf.VAEConfig(latent_size=50))
     >>> model.compile("adam")
-    >>> model.fit(images, batch_size=64)
+    >>> history = model.fit(images, batch_size=64, verbose=0)
     >>> draw_tf.save("digits.png", model, model.generate(16))
 
     Two dense layers of D rectified units each way, between the image and one latent vector.
