@@ -8,7 +8,7 @@ import tensorflow as tf
 from draw_tf.benchmark.flops import matmul_flops
 from draw_tf.benchmark.jobs import CONFIGS
 from draw_tf.config import DRAWConfig
-from draw_tf.models import attention, layers
+from draw_tf.models import attention, draw, layers
 from draw_tf.models.draw import DRAW
 
 
@@ -52,10 +52,14 @@ def papers_products(monkeypatch):
         stroke = tf.matmul(Fy[:, tf.newaxis], rows, transpose_a=True)  # [N, C, H, W]
         return tf.transpose(stroke, [0, 2, 3, 1])  # [N, H, W, C]
 
-    def affine(kernel, bias, *inputs):
-        return tf.concat(inputs, axis=1) @ kernel + bias  # [N, units]
+    def affine(pairs, bias):
+        return tf.add_n([x @ rows for x, rows in pairs]) + bias  # [N, units]
 
-    monkeypatch.setattr(layers, "affine", affine)
+    zero_state = layers.LSTMCell.zero_state
+    # products with the article's first state count too
+    monkeypatch.setattr(layers.LSTMCell, "zero_state", lambda *given: list(zero_state(*given)))
+    for module in (layers, draw):
+        monkeypatch.setattr(module, "affine", affine)
     monkeypatch.setattr(attention, "read", read)
     monkeypatch.setattr(attention, "write", write)
 

@@ -282,10 +282,12 @@ def test_a_served_model_refuses_grey_levels(export, tmp_path):
     images = np.float32(IMAGES)
     if export == "keras":
         model.export(tmp_path / "served", verbose=False)
-        served = tf.saved_model.load(tmp_path / "served").serve
+        loaded = tf.saved_model.load(tmp_path / "served")  # which has to live as long as its parts
+        served = loaded.serve
     else:
         save_model(model, tmp_path / "served")
-        served = tf.saved_model.load(tmp_path / "served").signatures["reconstruct"]
+        loaded = tf.saved_model.load(tmp_path / "served")
+        served = loaded.signatures["reconstruct"]
     served(tf.constant(images))
     with pytest.raises(tf.errors.InvalidArgumentError, match=OUTSIDE):
         served(tf.constant(255 * images))

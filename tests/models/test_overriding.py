@@ -36,7 +36,7 @@ def results(model, images, noise):
             "gradient": tf.concat([tf.reshape(x, [-1]) for x in gradients], axis=0),
             "log_weights": model.log_weights(images, noise), "trace": trace.canvases,
             "window": tf.concat([trace.read.Fx, trace.write.Fx], axis=2),
-            "generate": model.generate(len(images), noise).canvases}
+            "generate": model.generate(images.shape[0], noise).canvases}
 
 
 @pytest.mark.parametrize("mode", ["eager", pytest.param("xla", marks=pytest.mark.slow)])
