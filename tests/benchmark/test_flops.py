@@ -53,7 +53,8 @@ def papers_products(monkeypatch):
         return tf.transpose(stroke, [0, 2, 3, 1])  # [N, H, W, C]
 
     def affine(pairs, bias):
-        return tf.add_n([x @ rows for x, rows in pairs]) + bias  # [N, units]
+        inputs, rows = zip(*pairs, strict=True)
+        return tf.concat(inputs, axis=1) @ tf.concat(rows, axis=0) + bias  # [N, units]
 
     zero_state = layers.LSTMCell.zero_state
     # products with the article's first state count too
