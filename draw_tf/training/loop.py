@@ -25,13 +25,16 @@ from draw_tf.training.updates import Updates
 
 # One per process: with two, TensorFlow takes the sums of one for those of the other.
 _mirrored = functools.cache(tf.distribute.MirroredStrategy)
+_on_one_device = functools.cache(tf.distribute.ReductionToOneDevice)
 
 
 def make_strategy(distribute: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy of the `distribute` setting."""
     if distribute == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        return _mirrored(tuple(device.name for device in devices))
+        # collective sums on CPUs would take those of another program for their own
+        sums = None if devices[0].device_type == "GPU" else _on_one_device()
+        return _mirrored(tuple(device.name for device in devices), sums)
     if distribute == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
