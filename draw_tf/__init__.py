@@ -8,6 +8,7 @@ and 3 (fatal messages only) on others.
 import contextlib
 import os
 import re
+import sys
 import tempfile
 
 from draw_tf.devices import card_is_there
@@ -52,11 +53,15 @@ def _check_backend():
     try:
         import keras
         backend = keras.config.backend()
-    except ModuleNotFoundError as error:  # that backend is not installed
-        if error.name in ("keras", "tensorflow"):
+    except (ModuleNotFoundError, ValueError) as error:  # it is not installed, or there is none
+        if getattr(error, "name", None) in ("keras", "tensorflow"):
             raise
-        backend = error.name
+        backend = os.environ.get("KERAS_BACKEND", "another one")
     if backend != "tensorflow":
+        shown = sys.excepthook
+        # a command ends with the sentence alone, where nobody catches the error
+        sys.excepthook = lambda kind, error, trace: (
+            print(error, file=sys.stderr) if kind is BackendError else shown(kind, error, trace))
         raise BackendError(f"draw_tf needs Keras with the backend tensorflow, got {backend}: set "
                            "KERAS_BACKEND=tensorflow before Keras is imported")
 

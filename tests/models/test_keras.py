@@ -18,6 +18,7 @@ import draw_tf
 from draw_tf import DRAW, VAE, VAEConfig, models
 from draw_tf.export import save_model
 from draw_tf.models import make_model
+from tests.support.cli import ROOT
 from tests.support.numerics import small_config
 from tests.support.plain_vae import CONFIG, PlainVAE
 
@@ -320,11 +321,20 @@ def test_models_of_this_package_are_float32(policy, tiny_run):
         keras.config.set_dtype_policy(before)
 
 
-def test_another_backend_is_a_sentence():
-    done = subprocess.run([sys.executable, "-c", "import draw_tf"], capture_output=True,
-                          text=True, env={"KERAS_BACKEND": "jax", "PYTHONPATH": ":".join(sys.path)})
-    assert done.stderr.splitlines()[-1].startswith(
-        "draw_tf.errors.BackendError: draw_tf needs Keras with the backend tensorflow, got jax")
+@pytest.mark.parametrize("backend, program", [
+    ("numpy", [ROOT / "train.py"]), ("nonsense", ["-m", "draw_tf"]),
+    # who catches the error sees the tracebacks of others
+    ("jax", ["-c", "try: import draw_tf\nexcept ImportError as error: import keras.no_such_part"])])
+def test_another_backend_is_a_sentence(backend, program):
+    done = subprocess.run([sys.executable, *program], capture_output=True, text=True, cwd=ROOT,
+                          env={"KERAS_BACKEND": backend, "PYTHONPATH": ":".join(sys.path)})
+    sentence = f"draw_tf needs Keras with the backend tensorflow, got {backend}: set " \
+        "KERAS_BACKEND=tensorflow before Keras is imported"
+    assert done.returncode == 1
+    if program[0] == "-c":
+        assert f"BackendError: {sentence}" in done.stderr and "Traceback" in done.stderr
+    else:
+        assert done.stderr.splitlines() == [sentence]
 
 
 @pytest.mark.parametrize("config", MODELS)
