@@ -88,8 +88,9 @@ class DRAW(ImageModel):
         Returns:
           mu, logsigma and sigma of z, [N, Z] each, and the next h and c of the encoder.
         """
-        hidden_layer, next_state = self.lstm_enc(image, states=prev_state)
-        heads = self.mu_layer, self.logsigma_layer  # in one product: training is 1.08 times as fast
+        hidden_layer, next_state = self.lstm_enc(image, states=prev_state)  # [N, D], and twice
+        # both in one product: training is 1.08 times as fast
+        heads = self.mu_layer, self.logsigma_layer
         kernel = tf.concat([layer.kernel for layer in heads], axis=1)  # [D, 2 Z]
         bias = tf.concat([layer.bias for layer in heads], axis=0)  # [2 Z]
         mu, logsigma = tf.split(affine([(hidden_layer, kernel)], bias), 2, axis=1)  # [N, Z] each
@@ -162,7 +163,8 @@ class DRAW(ImageModel):
         """The state before the first step: zeros, or learned under the paper's equations."""
         with tf.name_scope("initial_state"):
             if self.config.equations == "article":
-                canvas = tf.zeros([num, *self.config.image_shape], self.compute_dtype)
+                shape = num, *self.config.image_shape
+                canvas = tf.zeros(shape, self.compute_dtype)  # [N, H, W, C]
                 return State(self.lstm_enc.zero_state(num), self.lstm_dec.zero_state(num), canvas)
             h_enc, c_enc, h_dec, c_dec, canvas = (
                 tf.repeat(getattr(self, f"first_{name}")[tf.newaxis], num, axis=0)
@@ -207,9 +209,7 @@ class DRAW(ImageModel):
 
     def one_step(self, images: tf.Tensor, noise: tf.Tensor) -> tuple:
         """`infer_step` from the first state, for TensorBoard's graph."""
-        with tf.name_scope("initial_state"):
-            state = self.initial_state(images.shape[0])
-        return self.infer_step(state, noise, images)
+        return self.infer_step(self.initial_state(images.shape[0]), noise, images)
 
     # ------------------------------------------------------------ all steps
 
