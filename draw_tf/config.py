@@ -160,8 +160,9 @@ class TrainConfig:
     jit_compile: bool = _field(True, "compile with XLA")
     unroll: int = _field(0, "glimpses unrolled in the compiled program, the rest being a loop over "
                          "such pieces; 0 chooses for this device", at_least=0)
-    steps_per_call: int = _field(8, "training steps in one program, between two "
-                                "returns to Python; their noise is in memory at once", at_least=1)
+    steps_per_call: int = _field(0, "training steps in one program, between two returns to Python; "
+                                 "their noise is in memory at once; 0 is 8 on a CPU, 32 on a GPU",
+                                 at_least=0)
     log_every: int = _field(100, "steps between lines of the log", at_least=1)
     eval_every: int = _field(1000, "steps between evaluations on held-out images", at_least=1)
     save_every: int = _field(1000, "steps between checkpoints", at_least=1)

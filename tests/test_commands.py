@@ -177,7 +177,7 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(run, monkeypatch):
     assert run(raising(DRAWError("no π"))) == 1
     out.flush()
     error.flush()
-    assert out.buffer.getvalue().splitlines()[1] == rb"\u03c0 \udcff"
+    assert rb"\u03c0 \udcff" in out.buffer.getvalue().splitlines()
     assert error.buffer.getvalue().splitlines() == [rb"command.py: no \u03c0"]
 
 

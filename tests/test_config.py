@@ -35,8 +35,8 @@ def test_settings_are_frozen_and_explained(config_class):
 
 POSITIVE = {
     DRAWConfig: ("glimpses", "hidden_size", "latent_size", "read_size", "write_size"),
-    TrainConfig: ("batch_size", "train_steps", "steps_per_call", "log_every", "eval_every",
-                  "save_every", "image_every")}
+    TrainConfig: ("batch_size", "train_steps", "log_every", "eval_every", "save_every",
+                  "image_every")}
 
 BAD = [
     *((DRAWConfig, "image_shape", value) for value in (
@@ -51,7 +51,8 @@ BAD = [
       for value in (1, "true", None)),
     *((DRAWConfig, "equations", value) for value in ("listing", "", None)),
     (DRAWConfig, "likelihood", "poisson"),
-    *((TrainConfig, name, value) for name in ("seed", "unroll") for value in (-1, 0.5, True, "x")),
+    *((TrainConfig, name, value) for name in ("seed", "unroll", "steps_per_call")
+      for value in (-1, 0.5, True, "x")),
     (TrainConfig, "seed", 2**31), (TrainConfig, "unroll", "-1"), (TrainConfig, "unroll", ""),
     *((TrainConfig, name, "other") for name in ("binarize", "schedule", "jit_compile",
                                                 "distribute")),

@@ -112,5 +112,6 @@ keras.saving.get_custom_objects().clear()
 import draw_tf  # the other way round: Keras is there already
 print(keras.saving.load_model("model.keras").config.glimpses)"""
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True,
-                          text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                          text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(
+                              [str(ROOT), os.environ.get("PYTHONPATH", "")])})
     assert done.stdout == "1\n1\n", done.stderr

@@ -6,6 +6,7 @@ from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError
 from draw_tf.models.recurrence import auto_unroll
+from draw_tf.training.trainer import auto_steps_per_call
 
 MODES = ("eager", "graph", "xla")
 TASKS = ("train", "generate")
@@ -50,7 +51,8 @@ class Job:
     @property
     def steps_per_call(self) -> int:
         """Steps between two returns to Python; 1 for eager training and for generation."""
-        return self.config.steps_per_call if self.task == "train" and self.mode != "eager" else 1
+        several = self.task == "train" and self.mode != "eager"
+        return auto_steps_per_call(self.config) if several else 1
 
 
 def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:

@@ -187,7 +187,8 @@ class _Loop:
             if self.step in self.profile_steps[:1]:
                 log.start_profile()
             # until there is something to do, and steps_per_call at most
-            count = min(config.steps_per_call, *(every - self.step % every for every, _ in events),
+            count = min(trainer.steps_per_call,
+                        *(every - self.step % every for every, _ in events),
                         *(end - self.step for end in ends if end > self.step))
             self.updates.add(count, self._call(trainer.train, self.batches, count))
             self.step += count

@@ -9,6 +9,8 @@ from draw_tf.benchmark.jobs import Job, make_jobs
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
 from draw_tf.models.recurrence import auto_unroll
+from draw_tf.training import trainer
+from tests.support.numerics import small_config
 
 
 def test_jobs_cover_what_was_asked_for():
@@ -57,6 +59,13 @@ def test_unrolled_are_all_glimpses_at_most(unroll, unrolled):
 def test_only_training_in_a_graph_takes_several_steps_per_call(mode, task, steps):
     job = Job("tiny", DRAWConfig(), TrainConfig(steps_per_call=8), mode, task)
     assert job.steps_per_call == steps
+
+
+@pytest.mark.parametrize("kind, steps", [("CPU", 8), ("GPU", 32)])
+def test_a_call_has_the_steps_that_suit_the_device(monkeypatch, kind, steps):
+    monkeypatch.setattr(trainer, "device_kind", lambda: kind)
+    assert Job("tiny", DRAWConfig(), TrainConfig(), "xla", "train").steps_per_call == steps
+    assert trainer.Trainer(small_config(), TrainConfig(jit_compile=False)).steps_per_call == steps
 
 
 @pytest.mark.parametrize("wrong, message", [
