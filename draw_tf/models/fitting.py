@@ -123,7 +123,9 @@ class FittedModel(keras.Model):
         """The noise [T, N, Z] of a step of `fit`: another on each replica, as of a saved model."""
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group if context else 0
-        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)  # []
+        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        # of batches, for `iterations` stands still where several of them make one update
+        step = tf.cast(tf.convert_to_tensor(optimizer._iterations), tf.int32)  # []
         seed = tf.stack([self._noise_seed + replica, step])  # [2]
         return tf.random.stateless_normal(
             (self.glimpses, num, self.config.latent_size), seed, dtype=self.compute_dtype)

@@ -127,14 +127,17 @@ def test_training_goes_on_bit_for_bit(config, again, tmp_path):
         np.testing.assert_array_equal(left, right)
 
 
-def test_the_noise_of_training_differs_from_step_to_step_and_from_run_to_run():
+@pytest.mark.parametrize("optimizer", [
+    keras.optimizers.SGD(), keras.optimizers.SGD(gradient_accumulation_steps=2),
+    keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())], ids=lambda x: x.name)
+def test_the_noise_of_training_differs_from_batch_to_batch_and_from_run_to_run(optimizer):
     drawn = []
     for seed in (1, 1, 2):
-        model = compiled()
+        model = make_model(CONFIG)
+        model.compile(copy.deepcopy(optimizer), run_eagerly=True)
         keras.utils.set_random_seed(seed)
-        model.make_train_function()
-        for step in range(2):
-            model.optimizer.iterations.assign(step)
+        for batch in (IMAGES[:5], IMAGES[5:]):
+            model.train_on_batch(batch)
             drawn.append(model.step_noise(5).numpy())
     np.testing.assert_array_equal(drawn[:2], drawn[2:4])
     assert len({noise.tobytes() for noise in drawn}) == 4
