@@ -1,5 +1,7 @@
 """Runs that the tests of training read, each made once."""
 
+import shutil
+
 import pytest
 
 from tests.support.trainings import MODEL, float64, run
@@ -32,3 +34,9 @@ def saved_half(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("half")
     run(workdir, train_steps=3, schedule="constant")
     return workdir
+
+
+@pytest.fixture
+def half(saved_half, tmp_path):
+    """The folder of a run of three steps, to go on in."""
+    return shutil.copytree(saved_half, tmp_path / "half")

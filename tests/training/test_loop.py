@@ -17,9 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from draw_tf import checkpoints, data, evaluation, training
 from draw_tf.checkpoints import read_metrics
-from draw_tf.errors import ConfigError, TrainingError, WorkdirError
-from draw_tf.models.vae import VAE
-from draw_tf.training import log, loop, pictures, updates
+from draw_tf.errors import ConfigError, WorkdirError
+from draw_tf.training import log, loop, pictures
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
 from tests.support.trainings import (
@@ -43,12 +42,6 @@ class FakeClock:
     def perf_counter(self):
         self.now += 1e-6
         return self.now
-
-
-@pytest.fixture
-def half(saved_half, tmp_path):
-    """The folder of a run of three steps, to go on in."""
-    return shutil.copytree(saved_half, tmp_path / "half")
 
 
 # What a run leaves.
@@ -274,40 +267,6 @@ def test_a_finished_run_has_nothing_left_to_do(finished, tmp_path, capsys):
     run(workdir)
     assert_same(before, saved_arrays(workdir))
     assert "step 6" in capsys.readouterr().out
-
-
-# Updates that are not finite.
-
-
-def not_finite(monkeypatch, from_image):
-    """Makes the bound infinite for images whose first pixel is above `from_image`."""
-    original = VAE.bound
-
-    def bound(self, images, noise=None):
-        recon_nats, kl_nats = original(self, images, noise)  # [N], [T, N]
-        bad = images[:, 0, 0, 0] > from_image  # [N]
-        infinity = tf.cast(np.inf, recon_nats.dtype)  # []
-        return recon_nats + tf.where(bad, infinity, tf.zeros_like(infinity)), kl_nats
-    monkeypatch.setattr(VAE, "bound", bound)
-
-
-def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypatch):
-    second, first = np.sort(IMAGES[0].pixels[:, 0, 0, 0])[-2:]
-    not_finite(monkeypatch, from_image=(first + second) / 2)  # one of eleven
-    run(tmp_path)
-    lines = [line for line in read_metrics(tmp_path) if line["split"] == "train"]
-    assert 0 < sum(line["skipped_updates"] for line in lines) < 6
-    assert all(np.isfinite(line["bound_nats"]) for line in lines)
-    assert all(np.isfinite(value).all() for value in saved_arrays(tmp_path).values())
-
-
-def test_a_run_that_stays_not_finite_ends_and_says_so(half, monkeypatch):
-    before = saved_arrays(half)
-    not_finite(monkeypatch, from_image=-1)
-    monkeypatch.setattr(updates, "PATIENCE", 3)
-    with pytest.raises(TrainingError, match="learning_rate.*last good checkpoint.*ckpt-3"):
-        run(half, train_steps=20)
-    assert_same(before, saved_arrays(half))
 
 
 # What is refused.
