@@ -1,6 +1,7 @@
 """Lists the commands: python -m draw_tf"""
 
 import importlib
+import sys
 
 NAMES = ("train", "generate", "evaluate", "benchmark", "figures", "export", "import_listing",
          "ship")
@@ -13,12 +14,17 @@ def summary(name: str) -> str:
     return text.partition(":")[0].splitlines()[0].rstrip(".")
 
 
-def command() -> None:
-    """Prints a line for each command."""
+def command() -> int:
+    """Prints a line for each command; the status is 2 where one was given to run."""
     for name in NAMES:
         print(f"python -m draw_tf.{name:<15} {summary(name)}")
     print("Each lists its flags with --help, and also runs as draw-NAME, such as draw-train.")
+    others = [argument for argument in sys.argv[1:] if argument not in ("--help", "-h")]
+    if others:
+        print(f"draw_tf: no command is run here, got {others[0]!r}: give one of these lines",
+              file=sys.stderr)
+    return 2 if others else 0
 
 
 if __name__ == "__main__":
-    command()
+    sys.exit(command())

@@ -77,7 +77,8 @@ class DRAWConfig:
     read_attention: bool = _field(True, "read through an attention window, not the whole image")
     write_attention: bool = _field(True, "write through an attention window, not everywhere")
     equations: str = _field("article", "follow the article's code or the paper where they "
-                            "differ (the README has the table)", ("article", "paper"))
+                            "differ (assets/article_and_paper.md has the table)",
+                            ("article", "paper"))
     shared_noise: bool = _field(False, "reuse the first step's noise at every step, as the "
                                 "article does by mistake; such a model cannot generate")
     likelihood: str = _field("bernoulli", "of the pixels, given the canvas: bernoulli, where an "

@@ -50,6 +50,7 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
     curves.training_curves(out / "training.png", runs)
     for name, lines in runs.items():
         write_whole(out / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    print(out / "training.png", *(out / f"{name}.jsonl" for name in runs), sep="\n")
 
 
 def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None = None) -> None:
@@ -67,6 +68,7 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
     blocks = (images.floats(slice(first, first + BLOCK)) for first in range(0, len(images), BLOCK))
     nearest = np.concatenate([block[tiles.nearest(samples, block)] for block in blocks])
     strokes.save(out / "samples.png", tiles.samples_and_nearest(samples, nearest))
+    print(out / "samples.png")
 
 
 def main(_) -> None:

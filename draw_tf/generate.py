@@ -26,9 +26,9 @@ def define_flags() -> None:
     """Defines the flags; at import they could clash with those of another command."""
     flags.DEFINE_string("workdir", checkpoints.DEFAULT_WEIGHTS, "folder of a run, or the name of "
                         "weights that ship with the package")
-    flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, .png is a film "
-                        "strip with one row per image and one column per step, after the image "
-                        "redrawn, .html is a page to look into every step")
+    flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, beside the "
+                        "images that are redrawn; .png is a film strip with one row per image and "
+                        "at most --columns of the steps; .html is a page to look into every step")
     flags.DEFINE_enum("mode", None, MODES, "new images; images of a data set redrawn; new "
                       "images on the way from one to another; or images of a data set of which "
                       "one half is known and the rest imagined. Without it: reconstruct where "
@@ -38,8 +38,8 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", None, "whole number that the images follow from; random where not "
                          "given", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_bool("boxes", True, "show where the model writes (red) and reads (green)")
-    flags.DEFINE_multi_string("image", [], "picture files to redraw or complete, separated by "
-                              "commas, in place of a data set")
+    flags.DEFINE_multi_string("image", [], "picture files (PNG, JPEG, BMP, GIF, WebP) to redraw or "
+                              "complete, separated by commas, in place of a data set")
     flags.DEFINE_bool("invert", None, "whether to turn light into dark in the pictures of --image; "
                       "where not given, a light ground is made dark for a model that draws light "
                       "on dark")
@@ -99,10 +99,13 @@ def test_images(model, train_config, seed) -> tuple[np.ndarray, np.ndarray | Non
     if num > len(images):
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, got {num}")
     grey = "digits" if FLAGS.image else images.name
-    if data.binarize_for(trained_on, train_config.binarize, grey) != "none":
-        images = images.binarized()
+    binary = data.binarize_for(trained_on, train_config.binarize, grey) != "none"
     if FLAGS.image:
-        return images.floats(slice(num)), None  # [N, H, W, C]
+        pixels = images.floats(slice(num))  # [N, H, W, C]
+        # black or white, whichever is nearer: a random draw makes a smooth line ragged
+        return np.rint(pixels) if binary else pixels, None
+    if binary:
+        images = images.binarized()
     chosen = np.random.default_rng(seed).permutation(len(images))[:num]  # [N]
     labels = None if images.labels is None else images.labels[chosen]  # [N]
     return images.floats(chosen), labels  # [N, H, W, C]
@@ -170,11 +173,12 @@ def main(_):
     num = FLAGS.num if images is None else len(images)
     if mode == "complete":
         known = kept_half(FLAGS.keep, *model.config.image_shape[:2])  # [H, W, 1]
-    saving.check(out, model, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns)
+    saving.check(out, model, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns,
+                 redraws)
     if model.shared_noise and not redraws:
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     steps = draw(model, images, mode, seed)
-    made = f"{num} images from {FLAGS.workdir}, --mode={mode} --seed={seed}"
+    made = f"{num} image{'s' * (num > 1)} from {FLAGS.workdir}, --mode={mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
         saving.save(out, model, steps, images, boxes=FLAGS.boxes, columns=FLAGS.columns,
                     known=known, caption=made, labels=labels, train=train_config)

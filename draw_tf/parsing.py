@@ -78,12 +78,13 @@ def _unknown(error):
 
 
 def _wrong(error):
-    missing = re.fullmatch(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.",
-                           str(error))
-    if not missing:
-        return str(error)
-    name = missing[1]
-    return f"give --{name}={_VALUES.get(name, 'DIR')}: {FLAGS[name].help}"
+    missing = re.findall(r"^flag --(\w+)=None: Flag --\1 must have a value other than None\.$",
+                         str(error), re.MULTILINE)
+    if missing:
+        return "; ".join(f"give --{name}={_VALUES.get(name, 'DIR')}: {FLAGS[name].help}"
+                         for name in missing)
+    return re.sub(r"invalid literal for int\(\) with base 10: .*", "it is not a whole number",
+                  str(error))
 
 
 def _expanded(arguments: Iterable[str], inside: tuple[str, ...] = ()) -> Iterator[str]:

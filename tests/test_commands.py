@@ -36,6 +36,7 @@ BAD = [
     ("train.py", ["--workdir=new", "--flagfile=missing.flags"], "missing.flags"),
     ("train.py", ["--workdir=new", "--glimpse=3"], "glimpse.*Did you mean: glimpses"),
     ("train.py", [], "give --workdir=DIR: folder of the run"),
+    ("train.py", ["--workdir=new", "--train_steps=many"], "train_steps=many: it is not a whole"),
     ("train.py", ["--workdir=file"], "workdir file cannot be written: file is a file"),
     ("train.py", ["--workdir=file/below"], "workdir file/below cannot .*: file is a file"),
     ("generate.py", ["--out=file/x.png"], "out cannot be written: file is not a folder"),

@@ -1,5 +1,7 @@
 """generate.py as a person calls it."""
 
+import pathlib
+import shutil
 
 import imageio.v3 as iio
 import numpy as np
@@ -49,7 +51,7 @@ def test_a_seed_fixes_what_is_drawn(tiny_run, tmp_path):
 def test_weights_that_ship_draw_where_no_run_is_named(tmp_path, capfd):
     assert run_script("generate.py", f"--out={tmp_path}/a.png", "--num=1", "--seed=3") == 0
     out, err = capfd.readouterr()
-    assert (out.splitlines()[-1], err) == (f"1 images from {checkpoints.DEFAULT_WEIGHTS}, "
+    assert (out.splitlines()[-1], err) == (f"1 image from {checkpoints.DEFAULT_WEIGHTS}, "
                                            f"--mode=prior --seed=3: {tmp_path}/a.png", "")
 
 
@@ -91,6 +93,21 @@ def test_pictures_of_ones_own_are_light_on_dark_as_the_model_draws(
     assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png",
                       "--invert" if dark_on_light else "--noinvert", "--out=out.png") == 0
     np.testing.assert_allclose(inputs(tmp_path / "out.png", 1)[0], shown[0], atol=0.01)
+
+
+def test_pictures_for_a_binary_model_are_black_or_white(tiny_run, tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.png", True)
+    monkeypatch.chdir(tmp_path)
+    ground(monkeypatch, -3)
+    shutil.copytree(tiny_run, "binary")
+    settings = (tmp_path / "binary" / "config.json")
+    settings.write_text(settings.read_text().replace('"binarize": "none"', '"binarize": "static"'))
+    for run in (tiny_run, "binary"):
+        assert run_script("generate.py", f"--workdir={run}", "--image=a.png", "--noboxes",
+                          f"--out={pathlib.Path(run).name}.png") == 0
+    grey, binary = (inputs(tmp_path / f"{name}.png", 1) for name in (tiny_run.name, "binary"))
+    assert np.unique(binary).tolist() == [0, 1] and len(np.unique(grey)) > 2
+    np.testing.assert_array_equal(binary, np.rint(grey))  # no draw
 
 
 def ground(monkeypatch, logit):

@@ -162,3 +162,11 @@ def test_the_package_lists_its_commands(capfd):
     for name, line in zip(NAMES, lines, strict=False):
         assert re.fullmatch(rf"python -m draw_tf\.{name} +[A-Z].{{10,}}", line)
     assert len(lines) == len(NAMES) + 1
+    assert run_module("draw_tf", "train") == 2
+    assert "no command is run here, got 'train'" in capfd.readouterr().err
+
+
+def test_flags_that_are_missing_are_all_named(capfd):
+    assert run_module("draw_tf.ship") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert re.search("give --workdir=DIR: .*; give --name=NAME: ", line)

@@ -121,7 +121,7 @@ def locked(workdir: PathLike) -> Iterator[None]:
 
 def pretrained() -> list[str]:
     """The names of the weights that ship with the package."""
-    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}"))
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"[!.]*/{WEIGHTS}"))
 
 
 def resolve(workdir: PathLike) -> pathlib.Path:

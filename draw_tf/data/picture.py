@@ -99,7 +99,8 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise UnreadableError("it has too many pixels") from error
     except OSError as error:
         text = error.strerror if error.filename else "it is not a picture, or is damaged"
-        raise UnreadableError(text) from error
+        raise UnreadableError(
+            "it is a folder" if isinstance(error, IsADirectoryError) else text) from error
     except Exception as error:  # Pillow raises many kinds
         raise UnreadableError("it is damaged") from error
 
@@ -113,10 +114,17 @@ def fitted(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def whole(image: Image.Image, side: int) -> np.ndarray:
-    """All of an open picture, its longer side at most `side`, as grey levels uint8 [h, w, 1]."""
+    """All of an open picture, its longer side at most `side`, as grey levels uint8 [h, w, 1].
+
+    Transparent parts are white, or black where the rest is light.
+    """
     image = _upright(image, side, "L")
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    return _opaque(image, "L")[..., np.newaxis]
+    ground = "white"
+    if image.mode == "RGBA":  # so that the ink can be seen, whether it is dark or light
+        grey, opaque = np.asarray(image.convert("L")), np.asarray(image.getchannel("A"))
+        ground = "black" if np.sum(grey / 255 * opaque) > np.sum(opaque) / 2 else ground
+    return _opaque(image, "L", ground)[..., np.newaxis]
 
 
 def _image(file):
@@ -130,6 +138,8 @@ def _image(file):
                     return kind(part(file, kept))
             file.seek(len(magic))
             return kind(part(file, ()))
+    if start[4:] == b"ftyp":
+        raise UnreadableError("it is in HEIC or a format like it: save it as JPEG first")
     return Image.open(file, formats=("BMP", "GIF", "WEBP"))
 
 
@@ -189,8 +199,8 @@ def _upright(image, side, mode):
     return image if image.mode == mode else image.convert(mode)  # convert would make a copy
 
 
-def _opaque(image, mode):
-    """An upright picture on white, uint8 [h, w] or [h, w, 3]."""
+def _opaque(image, mode, ground="white"):
+    """An upright picture on a ground, uint8 [h, w] or [h, w, 3]."""
     if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert(mode)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert(mode)
     return np.asarray(image)

@@ -30,15 +30,15 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
     """Writes what a model drew to a file, as `generate.py` does.
 
     A `.gif` plays the strokes and holds the finished images for a second. A `.png` is a film strip
-    with one row per image and one column per step. A `.html` is a page to look into every step.
-    Missing folders are made, and an interrupted write leaves the file as it was.
+    with one row per image and at most `columns` of the steps. A `.html` is a page to look into
+    every step. Missing folders are made, and an interrupted write leaves the file as it was.
 
     Args:
       path: the file, whose ending is one of these three.
       model: the model that made the steps.
       steps: of N images, what `model.trace(images)` or `model.generate(num)` returned.
-      images: the images that a Trace redraws, [N, H, W, C] in [0, 1]. A film strip begins with
-        them, and a page needs them.
+      images: the images that a Trace redraws, [N, H, W, C] in [0, 1]. An animation has them to the
+        left of the canvases, a film strip begins with them, and a page needs them.
       boxes: whether to show where the model writes (red) and reads (green).
       columns: steps shown at most in a film strip.
       known: for steps of `imagine`, 1 where a pixel was known and 0 elsewhere, [H, W, 1]. Then
@@ -63,7 +63,7 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
             f"{None if images is None else np.shape(images)}")
     if known is not None and images is None:
         raise ConfigError("images must be the whole images where known is given, got None")
-    check(path, model, count, 0 if known is None else total // count, columns)
+    check(path, model, count, 0 if known is None else total // count, columns, images is not None)
     if path.suffix.lower() == ".html":
         if images is not None:  # [N K, H, W, C]
             images = np.repeat(images, total // count, axis=0)
@@ -81,15 +81,16 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
     elif strip:
         picture = strokes.film_strip(probabilities, windows, max_columns=columns, inputs=images)
     else:
-        picture = strokes.stroke_frames(probabilities, windows)
+        picture = strokes.stroke_frames(probabilities, windows, inputs=images)
     strokes.save(path, picture)
 
 
 def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int = 0,
-          columns: int = COLUMNS) -> None:
+          columns: int = COLUMNS, redrawn: bool = False) -> None:
     """Checks before the work that a picture of `count` images fits its format and the memory.
 
-    `imaginations` is K where images are completed, else 0. Raises ConfigError.
+    `imaginations` is K where images are completed, else 0, and `redrawn` says whether the images
+    are shown too. Raises ConfigError.
     """
     ending, (height, width, _) = path.suffix.lower(), model.config.image_shape
     if ending not in ENDINGS:
@@ -99,8 +100,8 @@ def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int =
     if imaginations:
         across = imaginations + 2
     elif ending == ".gif":
-        across, limit = math.ceil(math.sqrt(count)), tiles.GRID_SIDE
-        rows = math.ceil(count / across)
+        across, limit = strokes.columns_of(count, redrawn), tiles.GRID_SIDE
+        rows = math.ceil((2 * count if redrawn else count) / across)
     scale = tiles.auto_scale(height, width, max(rows, across), limit)
     height, width = (tiles.across(n, scale * side) for n, side in ((rows, height), (across, width)))
     if ending == ".gif" and max(height, width) > strokes.LARGEST_SIDE:

@@ -34,12 +34,26 @@ def boxes(model: ImageModel, steps: Trace | Generation) -> list[tuple[tiles.Box,
     return [(box, colours[scope]) for scope, box in model.boxes(steps).items()]
 
 
-def stroke_frames(probabilities: np.ndarray, boxes: Sequence = (),
-                  scale: int | None = None) -> np.ndarray:
-    """The frames of an animation, uint8 [T + 1, h, w, 3]: steps with boxes, then the result."""
+def columns_of(count: int, redrawn: bool) -> int:
+    """The columns of an animation: nearly square, and even where images are beside canvases."""
+    return 2 * math.ceil(math.sqrt(count / 2)) if redrawn else math.ceil(math.sqrt(count))
+
+
+def stroke_frames(probabilities: np.ndarray, boxes: Sequence = (), scale: int | None = None,
+                  inputs: np.ndarray | None = None) -> np.ndarray:
+    """The frames of an animation, uint8 [T + 1, h, w, 3]: steps with boxes, then the result.
+
+    Images that are redrawn, `inputs` [N, H, W, C] in [0, 1], are each to the left of its canvas.
+    """
     _, count, height, width, _ = probabilities.shape
-    scale = scale or tiles.auto_scale(height, width, math.ceil(math.sqrt(count)))
-    return np.stack([tiles.grid(step) for step in _draw_steps(probabilities, boxes, scale)])
+    columns = columns_of(count, inputs is not None)
+    scale = scale or tiles.auto_scale(height, width, columns)
+    drawn = _draw_steps(probabilities, boxes, scale)  # [T + 1, N, h, w, 3]
+    if inputs is not None:
+        first = np.broadcast_to(tiles.enlarge(tiles.to_uint8(inputs), scale), drawn.shape)
+        pairs = np.stack([first, drawn], axis=2)  # [T + 1, N, 2, h, w, 3]
+        drawn = pairs.reshape(len(drawn), -1, *drawn.shape[2:])  # [T + 1, 2 N, h, w, 3]
+    return np.stack([tiles.grid(step, columns) for step in drawn])
 
 
 def film_strip(probabilities: np.ndarray, boxes: Sequence = (), scale: int | None = None,

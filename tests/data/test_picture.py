@@ -289,6 +289,14 @@ def test_a_written_digit_becomes_as_those_of_mnist_are(tmp_path, options):
     assert np.corrcoef(shown.ravel(), digit().ravel())[0, 1] > (0.7 if options.get("thin") else 0.8)
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_ink_on_nothing_is_found_whether_dark_or_light(tmp_path, level):
+    alpha = np.pad((255 * digit()).astype(np.uint8), ((20, 9), (5, 30))).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(np.dstack([np.full_like(alpha, level)] * 3 + [alpha])).save(tmp_path / "a.png")
+    shown, = data.pictures([tmp_path / "a.png"], (28, 28, 1), dark_background=True, fit_digit=True)
+    assert np.corrcoef(shown.ravel(), digit().ravel())[0, 1] > 0.8
+
+
 def test_ink_is_turned_light_where_asked_or_where_it_lies_on_light_ground(tmp_path):
     paper, slate = tmp_path / "paper.png", tmp_path / "slate.png"
     seven = (55 + 150.0 * digit()).astype(np.uint8)
@@ -324,11 +332,13 @@ def test_pictures_are_cut_and_resized_and_take_the_colours_of_the_model(tmp_path
 def test_files_that_are_no_pictures_are_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.jpg").touch()
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     save(tmp_path / "blank.png", plain((250, 250, 250)))
     for name, words in (("gone.png", "cannot be read: No such file or directory"),
                         ("text.png", "cannot be read: it is not a picture, or is damaged"),
                         ("empty.jpg", "cannot be read: it is not a picture, or is damaged"),
-                        ("", "cannot be read: Is a directory"),
+                        ("", "cannot be read: it is a folder"),
+                        ("phone.heic", "cannot be read: it is in HEIC or a format like it: save"),
                         ("blank.png", "shows no digit: it is of one level everywhere")):
         with pytest.raises(errors.DataError) as caught:
             data.pictures([tmp_path / name], (28, 28, 1), dark_background=True, fit_digit=True)

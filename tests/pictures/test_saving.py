@@ -23,7 +23,7 @@ def test_a_gif_and_a_png_are_the_strokes(model, tmp_path):
     shown, boxes = strokes.probabilities(trace.canvases), strokes.boxes(model, trace)
     draw_tf.save(tmp_path / "new" / "a.gif", model, trace, IMAGES)
     assert (tmp_path / "new" / "a.gif").read_bytes() == strokes.encode_gif(
-        strokes.stroke_frames(shown, boxes))
+        strokes.stroke_frames(shown, boxes, inputs=IMAGES))
     draw_tf.save(str(tmp_path / "a.PNG"), model, trace, IMAGES, boxes=False, columns=2)
     np.testing.assert_array_equal(iio.imread(tmp_path / "a.PNG"), strokes.film_strip(
         shown, max_columns=2, inputs=IMAGES))
@@ -68,19 +68,19 @@ def test_an_ending_without_a_format_is_refused(model, tmp_path):
         draw_tf.save(tmp_path / "a.jpg", model, model.generate(1))
 
 
-@pytest.mark.parametrize("ending, count, imaginations", [
-    (".gif", 9, 0), (".gif", 5, 0), (".gif", 3, 2), (".gif", 70, 1)])
+@pytest.mark.parametrize("count, imaginations, redrawn", [
+    (9, 0, False), (5, 0, False), (3, 2, True), (70, 1, True), (1, 0, True), (9, 0, True)])
 def test_the_size_that_is_checked_is_the_size_that_is_drawn(
-        model, monkeypatch, tmp_path, ending, count, imaginations):
+        model, monkeypatch, tmp_path, count, imaginations, redrawn):
     images = np.zeros((count, 7, 9, 1), np.float32)
     drawn = np.zeros((CONFIG.glimpses, count * max(1, imaginations), 7, 9, 1), np.float32)
     frames = (strokes.completions(drawn, images, kept_half("left", 7, 9)) if imaginations
-              else strokes.stroke_frames(drawn))
+              else strokes.stroke_frames(drawn, inputs=images if redrawn else None))
     side = max(frames.shape[1:3])
     for limit, fits in ((side, True), (side - 1, False)):
         monkeypatch.setattr(strokes, "LARGEST_SIDE", limit)
         try:
-            saving.check(tmp_path / f"a{ending}", model, count, imaginations)
+            saving.check(tmp_path / "a.gif", model, count, imaginations, redrawn=redrawn)
             assert fits
         except ValueError as error:
             assert not fits and f"{frames.shape[2]} x {frames.shape[1]}" in str(error)

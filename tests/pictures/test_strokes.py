@@ -124,6 +124,17 @@ def test_film_strip_of_some_steps_ends_with_the_last(max_columns, steps):
     assert strip[0, ::9 + GAP, 0].tolist() == levels.tolist()
 
 
+@pytest.mark.parametrize("count, columns", [(1, 2), (2, 2), (3, 4)])
+def test_images_that_are_redrawn_are_beside_their_canvases(count, columns):
+    probabilities = canvases(5, count)
+    inputs = 1 - probabilities[0]
+    frames = strokes.stroke_frames(probabilities, scale=2, inputs=inputs)
+    for t, step in enumerate([*probabilities, probabilities[-1]]):
+        pairs = [image for pair in zip(inputs, step, strict=True) for image in pair]
+        np.testing.assert_array_equal(frames[t], tiles.grid(
+            tiles.enlarge(tiles.to_uint8(np.stack(pairs)), 2), columns))
+
+
 @pytest.mark.parametrize("count, animated, still", [(1, 112, 112), (16, 112, 84), (400, 28, 28)])
 def test_pictures_are_large_enough_to_see_and_not_larger(count, animated, still):
     probabilities = np.zeros((1, count, 28, 28, 1), np.float32)
