@@ -116,14 +116,15 @@ def fitted(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
 def whole(image: Image.Image, side: int) -> np.ndarray:
     """All of an open picture, its longer side at most `side`, as grey levels uint8 [h, w, 1].
 
-    Transparent parts are white, or black where the rest is light.
+    Transparent parts are white, or black where they are most of the picture and the rest is light.
     """
     image = _upright(image, side, "L")
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
     ground = "white"
-    if image.mode == "RGBA":  # so that the ink can be seen, whether it is dark or light
-        grey, opaque = np.asarray(image.convert("L")), np.asarray(image.getchannel("A"))
-        ground = "black" if np.sum(grey / 255 * opaque) > np.sum(opaque) / 2 else ground
+    if image.mode == "RGBA":  # so that ink on nothing can be seen, whether it is dark or light
+        grey, opaque = (np.asarray(image.convert("LA"))[..., i] / 255 for i in (0, 1))  # [h, w]
+        if np.mean(opaque) < 0.5 and np.sum(grey * opaque) > np.sum(opaque) / 2:
+            ground = "black"
     return _opaque(image, "L", ground)[..., np.newaxis]
 
 

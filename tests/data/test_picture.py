@@ -297,6 +297,16 @@ def test_ink_on_nothing_is_found_whether_dark_or_light(tmp_path, level):
     assert np.corrcoef(shown.ravel(), digit().ravel())[0, 1] > 0.8
 
 
+def test_nothing_around_a_sheet_of_paper_is_paper(tmp_path):
+    sheet = np.pad(1 - 0.9 * digit(), 6, constant_values=1).repeat(6, 0).repeat(6, 1)  # [240, 240]
+    alpha = np.full_like(sheet, 255)
+    alpha[:30] = 0
+    picture = np.dstack([255 * sheet] * 3 + [alpha]).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    shown, = data.pictures([tmp_path / "a.png"], (28, 28, 1), dark_background=True, fit_digit=True)
+    assert np.corrcoef(shown.ravel(), digit().ravel())[0, 1] > 0.8
+
+
 def test_ink_is_turned_light_where_asked_or_where_it_lies_on_light_ground(tmp_path):
     paper, slate = tmp_path / "paper.png", tmp_path / "slate.png"
     seven = (55 + 150.0 * digit()).astype(np.uint8)
