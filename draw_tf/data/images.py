@@ -5,6 +5,7 @@ A data set is one entry of `_REGISTRY`, and no other file lists their names.
 
 import dataclasses
 import functools
+import os
 import zlib
 from collections.abc import Callable
 
@@ -179,5 +180,6 @@ def _entry(name):
     kind, colon, _ = name.partition(":")
     key = f"{kind}:PATH" if colon else name
     if key not in _REGISTRY:
-        raise ConfigError(f"dataset must be one of {', '.join(_REGISTRY)}, got {name!r}")
+        hint = f": give folder:{name} for the pictures in it" if os.path.isdir(name) else ""
+        raise ConfigError(f"dataset must be one of {', '.join(_REGISTRY)}, got {name!r}{hint}")
     return _REGISTRY[key]

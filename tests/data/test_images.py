@@ -125,6 +125,11 @@ def test_unknown_names_are_refused(name, split, words):
     assert str(caught.value) == words
 
 
+def test_a_folder_in_the_place_of_a_name_is_helped(tmp_path):
+    with pytest.raises(ValueError, match=rf"got '{tmp_path}': give folder:{tmp_path} for the pict"):
+        data.load(str(tmp_path), "train")
+
+
 # ---------------------------------------------------------------- images
 
 
