@@ -39,7 +39,8 @@ def folder(tmp_path_factory):
         picture = rng.randint(0, 256, (9, 12, 3)).astype(np.uint8)
         iio.imwrite(copy / "pictures" / f"{number:03}.png", picture)
     seven = 255 - data.load("digits", "test").pixels[0].repeat(4, 0).repeat(4, 1)  # dark on light
-    iio.imwrite(copy / "seven.png", seven[..., 0])
+    for name in ("seven.jpg", "three.jpg"):
+        iio.imwrite(copy / name, seven[..., 0])
     return copy
 
 
@@ -136,7 +137,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     names = {}
     exec(example, names)
     assert names["trace"].kl_nats.shape == (2, 16)
-    assert (tmp_path / "redrawn.gif").read_bytes().startswith(b"GIF")
+    assert (tmp_path / "trained.gif").read_bytes().startswith(b"GIF")
 
 
 def test_there_are_two_commands_for_a_newcomer():
