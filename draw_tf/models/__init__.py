@@ -14,7 +14,10 @@ _CLASSES: dict[type, Any] = {model.Config: model for model in (DRAW, VAE)}
 
 
 def model_class(config: ModelConfig) -> Any:
-    """The class of model for these settings."""
+    """The class of model for these settings; raises TypeError where they are of none."""
+    if type(config) not in _CLASSES:
+        raise TypeError(f"config must be a {' or a '.join(x.__name__ for x in _CLASSES)}, "
+                        f"got {config!r:.200}")
     return _CLASSES[type(config)]
 
 

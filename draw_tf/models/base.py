@@ -6,6 +6,7 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 import dataclasses
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 from draw_tf.config import ModelConfig
@@ -38,7 +39,7 @@ class ImageModel(FittedModel):
 
     Raises:
       TypeError: the config is not of `Config`, or its fields were given in its place.
-      ValueError: the dtype is neither float32 nor float64.
+      ValueError: the dtype is neither float32 nor float64, or `unroll` is no whole number.
     """
 
     Config: type = object
@@ -74,6 +75,8 @@ class ImageModel(FittedModel):
                              "with 16 bits the filters and the loss lose too many digits")
         self.config, self.glimpses = config, getattr(config, "glimpses", 1)
         self.shared_noise = getattr(config, "shared_noise", False)
+        if type(unroll) is not int or unroll < 0:
+            raise ValueError(f"unroll must be a whole number of at least 0, got {unroll!r}")
         self._unroll_given, self.unroll = unroll, unroll or auto_unroll(self.glimpses)
 
     @staticmethod
@@ -84,7 +87,7 @@ class ImageModel(FittedModel):
     def get_config(self) -> dict:
         """The settings from which `from_config` makes the same model, without its weights."""
         return {"config": dataclasses.asdict(self.config), "unroll": self._unroll_given,
-                "name": self.name, "dtype": self.dtype_policy.name}
+                "name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name}
 
     @classmethod
     def from_config(cls, config: dict) -> "ImageModel":
@@ -97,6 +100,9 @@ class ImageModel(FittedModel):
         Pixels outside [0, 1] are noticed in eager mode, in what `export` writes, and where `values`
         asks for it; not in a program that XLA compiles.
         """
+        if hasattr(images, "floats"):
+            raise ValueError(f"images must be an array, got the data set {images}: give images."
+                             "floats()")
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
@@ -132,8 +138,10 @@ class ImageModel(FittedModel):
     def start_from_data(self, mean_image) -> None:
         """Sets biases of a new model so that its windows cover the image and it draws the mean.
 
-        `mean_image` is that of the training images, [H, W, C] in [0, 1] (see `models.start`).
+        `mean_image` is that of the training images, [H, W, C] in [0, 1] (see `models.start`);
+        ValueError is raised for any other.
         """
+        self.check_images(np.asarray(mean_image)[np.newaxis], values=True)
         self.start_from(log_odds(mean_image))
 
     # ------------------------------------------------------------ all steps
@@ -142,7 +150,7 @@ class ImageModel(FittedModel):
         """The images and the noise as used, and what `infer_steps` returns."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
-        if noise is None and training and self._noise_seed is not None:
+        if noise is None and training and self.in_train_step:
             noise = self.step_noise(num)  # [T, N, Z]
         noise = self.draw_noise(num) if noise is None else self.check_noise(noise, num)  # [T, N, Z]
         if self.shared_noise:

@@ -94,6 +94,9 @@ class DRAW(ImageModel):
         kernel = tf.concat([layer.kernel for layer in heads], axis=1)  # [D, 2 Z]
         bias = tf.concat([layer.bias for layer in heads], axis=0)  # [2 Z]
         mu, logsigma = tf.split(affine([(hidden_layer, kernel)], bias), 2, axis=1)  # [N, Z] each
+        for layer, output in zip(heads, (mu, logsigma), strict=True):
+            if layer.activity_regularizer:
+                self.add_loss(layer.activity_regularizer(output))
         return mu, logsigma, tf.exp(logsigma), next_state
 
     def sample(self, mu: tf.Tensor, sigma: tf.Tensor, distrib: tf.Tensor) -> tf.Tensor:

@@ -4,12 +4,16 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 """
 
 import random
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from draw_tf.models.inputs import ALONE, CheckingStrategy, check_logs, in_sentences
+
+# The model whose own training step runs, in the thread of a replica.
+_FITTED: ContextVar[keras.Model | None] = ContextVar("fitted", default=None)
 
 
 class FittedModel(keras.Model):
@@ -22,12 +26,12 @@ class FittedModel(keras.Model):
         self.trackers = [keras.metrics.Mean(name=name, dtype=self.compute_dtype) for name in (
             "bound_nats", "recon_nats", "kl_nats")]
 
-    def export(self, filepath, **options) -> None:
+    def export(self, filepath, format="tf_saved_model", **options) -> None:
         """Keras's `export`, of the pass with noise drawn inside, for images of any number."""
         images = tf.TensorSpec([None, *self.config.image_shape], self.compute_dtype, "images")
         self._exporting = True
         try:
-            super().export(filepath, **{"input_signature": [images], **options})
+            super().export(filepath, format, **{"input_signature": [images], **options})
         finally:
             self._exporting = False
 
@@ -36,14 +40,17 @@ class FittedModel(keras.Model):
         raise NotImplementedError(f"quantize is not available for {type(self).__name__}, which "
                                   "computes in float32 or float64 only")
 
-    def compile(self, optimizer="rmsprop", loss=None, metrics=None, **options) -> None:
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None,
+                weighted_metrics=None, **options) -> None:
         """Keras's `compile`, whose loss is `bound`; raises ValueError for another one."""
-        refused = loss, metrics, options.get("loss_weights"), options.get("weighted_metrics")
-        if any(value is not None for value in refused):
+        refused = [x for x in (loss, loss_weights, metrics, weighted_metrics) if x]
+        if refused:
             raise ValueError("loss and metrics must be None, because this model has its own, got "
-                             + " and ".join(repr(x) for x in refused if x is not None))
+                             + " and ".join(map(repr, refused)))
         super().compile(optimizer, **options)
         self._noise_seed = None
+        # Keras's own would be of its default type, whose range may be too small
+        self._loss_tracker = keras.metrics.Mean(name="loss", dtype=self.compute_dtype)
 
     def get_compile_config(self) -> dict:
         """What `compile_from_config` needs to go on as this model would."""
@@ -60,10 +67,23 @@ class FittedModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force: bool = False) -> None:
-        """Keras's; from here on the noise of a step follows from this seed and its number."""
+        """Keras's; from here on the noise of `train_step` follows from this seed and its number."""
         if self._noise_seed is None:
             self._noise_seed = random.randrange(2**30)
         super().make_train_function(force)
+
+    def train_step(self, data) -> dict:
+        """Keras's training step, whose noise is that of `step_noise`."""
+        token = _FITTED.set(self)
+        try:
+            return super().train_step(data)
+        finally:
+            _FITTED.reset(token)
+
+    @property
+    def in_train_step(self) -> bool:
+        """Whether this model is called by its own `train_step`, and not as a part of another."""
+        return _FITTED.get() is self and self._noise_seed is not None
 
     @property
     def distribute_strategy(self) -> tf.distribute.Strategy:
@@ -97,7 +117,9 @@ class FittedModel(keras.Model):
         if y is not None or sample_weight is not None:
             raise ValueError(ALONE)
         recon_nats, kl_nats = self.terms(x, y_pred)  # [N], [T, N]
-        loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
+        nats = recon_nats + tf.reduce_sum(kl_nats, axis=0)  # [N]
+        # a replica may have no image of the last batch
+        loss = tf.math.divide_no_nan(tf.reduce_sum(nats), tf.cast(tf.size(nats), nats.dtype))  # []
         loss = tf.add_n([loss, *map(tf.reduce_sum, self.losses)])  # []
         return loss / tf.distribute.get_strategy().num_replicas_in_sync  # []; Keras adds them up
 

@@ -52,6 +52,12 @@ class CheckingStrategy:
     # Keras asks for the kind of strategy
     __class__ = property(lambda self: type(self._strategy))  # type: ignore[assignment]
 
+    def __eq__(self, other: object) -> bool:
+        return self._strategy is (other._strategy if type(other) is CheckingStrategy else other)
+
+    def __hash__(self) -> int:
+        return hash(self._strategy)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._strategy, name)
 
@@ -69,6 +75,12 @@ def in_sentences(method: Callable) -> Callable:
     def loop(*args, **options):
         if options.get("sample_weight") is not None:  # which Keras leaves out where there is no y
             raise ValueError(ALONE)
+        for data in (*args[1:], *options.values()):
+            if isinstance(data, tf.distribute.DistributedDataset):  # its batches are not checked
+                raise ValueError("x and validation_data must not be distributed already: give the "
+                                 "tf.data.Dataset itself, got a DistributedDataset")
+            if hasattr(data, "floats"):
+                raise ValueError(f"x must be an array, got the data set {data}: give x.floats()")
         try:
             return method(*args, **options)
         except tf.errors.InvalidArgumentError as error:

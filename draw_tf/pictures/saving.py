@@ -51,6 +51,10 @@ def save(path: str | os.PathLike, model: ImageModel, steps: Trace | Generation,
         picture would be larger than its format or this machine allows.
       OSError: the file cannot be written.
     """
+    if not isinstance(model, ImageModel) or not isinstance(steps, (Trace, Generation)):
+        raise ConfigError("model and steps must be a model of this package and what its trace or "
+                          "generate returned, as in save(path, model, model.trace(x), x), got "
+                          f"{type(model).__name__} and {type(steps).__name__}")
     path = local_path(path)
     total, *shape = np.shape(steps.canvases)[1:]
     count = total if images is None else len(images)

@@ -106,7 +106,7 @@ def test_an_update_over_two_devices_is_that_of_a_plain_model():
                        run_eagerly=False, jit_compile=False)
     logs = [model.fit(tf.data.Dataset.from_tensors(IMAGES), verbose=0).history["loss"]
             for model in (ours, plain)]
-    np.testing.assert_allclose(*logs, rtol=1e-9)
+    np.testing.assert_allclose(*logs, rtol=1e-6)  # the plain model counts in float32
     assert_same_weights(ours, plain)
 
 
