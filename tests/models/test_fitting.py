@@ -10,6 +10,7 @@ import tensorflow as tf
 import draw_tf
 from draw_tf import data
 from draw_tf.models import make_model
+from draw_tf.training.loop import make_strategy
 from tests.support.numerics import small_config
 from tests.support.plain_vae import CONFIG
 
@@ -66,7 +67,7 @@ def test_a_training_step_of_ones_own_needs_no_optimizer(config):
 
 
 def test_a_replica_without_images_leaves_the_loss_finite():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored")
     with strategy.scope():
         model = make_model(CONFIG)
         model.compile("adam", jit_compile=False)

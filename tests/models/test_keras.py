@@ -18,6 +18,7 @@ import draw_tf
 from draw_tf import DRAW, VAE, VAEConfig, models
 from draw_tf.export import save_model
 from draw_tf.models import make_model
+from draw_tf.training.loop import make_strategy
 from tests.support.cli import ROOT
 from tests.support.numerics import small_config
 from tests.support.plain_vae import CONFIG, PlainVAE
@@ -101,7 +102,7 @@ def test_an_update_is_that_of_a_plain_model(optimizer):
 
 
 def test_an_update_over_two_devices_is_that_of_a_plain_model():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored")
     ours, plain = pair(keras.optimizers.SGD(0.01, loss_scale_factor=1000), strategy,
                        run_eagerly=False, jit_compile=False)
     logs = [model.fit(tf.data.Dataset.from_tensors(IMAGES), verbose=0).history["loss"]
@@ -145,7 +146,7 @@ def test_the_noise_of_training_differs_from_batch_to_batch_and_from_run_to_run(o
 
 
 def test_the_noise_of_training_differs_between_devices():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = make_strategy("mirrored")
     with strategy.scope():
         model = compiled()
         model.make_train_function()
