@@ -49,8 +49,8 @@ class FittedModel(keras.Model):
                              + " and ".join(map(repr, refused)))
         super().compile(optimizer, **options)
         self._noise_seed = None
-        # Keras's own would be of its default type, whose range may be too small
-        self._loss_tracker = keras.metrics.Mean(name="loss", dtype=self.compute_dtype)
+        # Keras's own is of its default type, which may be one of 16 bits
+        self._loss_tracker = keras.metrics.Mean(name="loss", dtype="float32")
 
     def get_compile_config(self) -> dict:
         """What `compile_from_config` needs to go on as this model would."""

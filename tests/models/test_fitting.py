@@ -116,7 +116,7 @@ def test_arguments_are_in_the_order_of_keras(tmp_path):
     assert (tmp_path / "exported" / "saved_model.pb").exists()
 
 
-def test_the_loss_is_counted_in_the_models_type():
+def test_the_loss_is_counted_in_32_bits():
     keras.config.set_floatx("float16")
     try:
         model = make_model(CONFIG)

@@ -32,6 +32,7 @@ OUTSIDE = r"images must be in \[0, 1\], got \["
 def pair(optimizer="sgd", strategy=None, **options):
     """Our VAE without noise, and the plain one, with the same weights and compiled alike."""
     options = {"run_eagerly": True, **options}
+    keras.utils.set_random_seed(0)  # from other weights, training may diverge
     with (strategy or tf.distribute.get_strategy()).scope():
         ours, plain = VAE(CONFIG, dtype="float64"), PlainVAE()
         plain.build((None, 5, 4, 1))
@@ -73,7 +74,7 @@ def test_callbacks_act_with_their_defaults(tmp_path):
     assert 2 <= len(plain["loss"]) < 30  # it was stopped
     for name in plain:
         np.testing.assert_allclose(ours[name], plain[name], rtol=1e-7, err_msg=name)
-    np.testing.assert_allclose(ours["val_loss"], ours["val_bound_nats"], rtol=1e-7)
+    np.testing.assert_allclose(ours["val_loss"], ours["val_bound_nats"], rtol=1e-6)
     assert_same_weights(*kept)
 
 
@@ -107,7 +108,7 @@ def test_an_update_over_two_devices_is_that_of_a_plain_model():
                        run_eagerly=False, jit_compile=False)
     logs = [model.fit(tf.data.Dataset.from_tensors(IMAGES), verbose=0).history["loss"]
             for model in (ours, plain)]
-    np.testing.assert_allclose(*logs, rtol=1e-6)  # the plain model counts in float32
+    np.testing.assert_allclose(*logs, rtol=1e-9)
     assert_same_weights(ours, plain)
 
 
