@@ -12,7 +12,7 @@ import tensorflow as tf
 from draw_tf.config import ModelConfig
 from draw_tf.models import losses
 from draw_tf.models.fitting import FittedModel
-from draw_tf.models.inputs import check_values
+from draw_tf.models.inputs import check_array, check_values
 from draw_tf.models.recurrence import auto_unroll
 from draw_tf.models.start import log_odds
 from draw_tf.models.steps import DRAWOutput, Generation, Trace
@@ -100,9 +100,7 @@ class ImageModel(FittedModel):
         Pixels outside [0, 1] are noticed in eager mode, in what `export` writes, and where `values`
         asks for it; not in a program that XLA compiles.
         """
-        if hasattr(images, "floats"):
-            raise ValueError(f"images must be an array, got the data set {images}: give images."
-                             "floats()")
+        check_array(images, "images")
         images = tf.convert_to_tensor(images)  # [N, H, W, C]
         if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")

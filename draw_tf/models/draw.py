@@ -94,6 +94,7 @@ class DRAW(ImageModel):
         kernel = tf.concat([layer.kernel for layer in heads], axis=1)  # [D, 2 Z]
         bias = tf.concat([layer.bias for layer in heads], axis=0)  # [2 Z]
         mu, logsigma = tf.split(affine([(hidden_layer, kernel)], bias), 2, axis=1)  # [N, Z] each
+        # as Keras does where it calls a layer
         for layer, output in zip(heads, (mu, logsigma), strict=True):
             if layer.activity_regularizer:
                 self.add_loss(layer.activity_regularizer(output))

@@ -15,6 +15,12 @@ ALONE = "y and sample_weight must be None, because this model learns from images
 _EMPTY = "x must have at least one image, got none"
 
 
+def check_array(data: object, name: str) -> None:
+    """Raises ValueError where `data` is a `draw_tf.data.Images`, and not an array of its images."""
+    if hasattr(data, "floats"):
+        raise ValueError(f"{name} must be an array, got the data set {data}: give {name}.floats()")
+
+
 def check_values(images: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """The same images [N, H, W, C]; an error where one is not in [0, 1] or of another shape.
 
@@ -79,8 +85,7 @@ def in_sentences(method: Callable) -> Callable:
             if isinstance(data, tf.distribute.DistributedDataset):  # its batches are not checked
                 raise ValueError("x and validation_data must not be distributed already: give the "
                                  "tf.data.Dataset itself, got a DistributedDataset")
-            if hasattr(data, "floats"):
-                raise ValueError(f"x must be an array, got the data set {data}: give x.floats()")
+            check_array(data, "x")
         try:
             return method(*args, **options)
         except tf.errors.InvalidArgumentError as error:
