@@ -24,28 +24,23 @@ _ABOUT_CARD = re.compile(rb"cuda|gpu|nvidia", re.IGNORECASE)
 
 @contextlib.contextmanager
 def _quiet():
-    """Holds back TensorFlow's reports on standard error; shows all if the block fails.
-
-    Where there is an NVIDIA card, what TensorFlow says of it is shown.
-    """
+    """Holds back TensorFlow's reports, but not of a card; shows all if the block fails."""
     try:
         stderr, held = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115, the with follows
     except OSError:  # it is closed, or there is no place for a file
         yield
         return
-    with held:
+    failed = True
+    with open(stderr, "wb") as shown, held:
         os.dup2(held.fileno(), 2)
-        failed = True
         try:
             yield
             failed = False
         finally:
             held.seek(0)
-            for line in held:
-                if failed or not _LOG.match(line) or _CARD and _ABOUT_CARD.search(line):
-                    os.write(stderr, line)
+            shown.writelines(line for line in held if failed or not _LOG.match(line)
+                             or _CARD and _ABOUT_CARD.search(line))
             os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _check_backend():
@@ -57,13 +52,14 @@ def _check_backend():
         if getattr(error, "name", None) in ("keras", "tensorflow"):
             raise
         backend = os.environ.get("KERAS_BACKEND", "another one")
-    if backend != "tensorflow":
-        shown = sys.excepthook
-        # a command ends with the sentence alone, where nobody catches the error
-        sys.excepthook = lambda kind, error, trace: (
-            print(error, file=sys.stderr) if kind is BackendError else shown(kind, error, trace))
-        raise BackendError(f"draw_tf needs Keras with the backend tensorflow, got {backend}: set "
-                           "KERAS_BACKEND=tensorflow before Keras is imported")
+    if backend == "tensorflow":
+        return
+    shown = sys.excepthook
+    # a command ends with the sentence alone, where nobody catches the error
+    sys.excepthook = lambda kind, error, trace: (
+        print(error, file=sys.stderr) if kind is BackendError else shown(kind, error, trace))
+    raise BackendError(f"draw_tf needs Keras with the backend tensorflow, got {backend}: set "
+                       "KERAS_BACKEND=tensorflow before Keras is imported")
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if _CARD else "3")

@@ -5,6 +5,9 @@ import os
 import pathlib
 import re
 
+# where in its own code TensorFlow was
+_NOTES = re.compile(r"\{\{function_node .*?\}\} ?| \[Op:\w+\]( name: ?\w*)?")
+
 
 class DRAWError(Exception):
     """Base of the errors that commands report without a traceback."""
@@ -34,22 +37,18 @@ class BackendError(DRAWError, ImportError):
     """Keras runs on something else than TensorFlow."""
 
 
-# where in its own code TensorFlow was
-_NOTES = re.compile(r"\{\{function_node .*?\}\} ?| \[Op:\w+\]( name: ?\w*)?")
-
-
 def why(error: Exception) -> str:
     """What an error says, in one line, also where a file is in the place of a folder."""
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     if name and isinstance(error, (FileExistsError, NotADirectoryError)):
         path = pathlib.Path(name)  # may be below the file
-        file = next((part for part in (path, *path.parents) if os.path.isfile(part)), path)
+        file = next(filter(os.path.isfile, (path, *path.parents)), path)
         return f"{file} is a file, not a folder"
     if name and isinstance(error, IsADirectoryError):
         return f"{name} is a folder, not a file"
     if name and isinstance(error, PermissionError):
-        return f"{name}: {error.strerror}"
-    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+        return f"{name}: {text}"
     return _NOTES.sub("", text.splitlines()[0]).strip()
 
 

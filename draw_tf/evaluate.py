@@ -16,8 +16,6 @@ from draw_tf.evaluation import evaluate_run
 from draw_tf.files import check_output, write_json
 from draw_tf.pictures import curves
 
-FLAGS = flags.FLAGS
-
 
 def define_flags() -> None:
     """Defines the flags; at import they could clash with those of another command."""
@@ -62,36 +60,32 @@ def table(report: dict) -> str:
     return "\n".join(lines).format(**{**report, "step": step})
 
 
-def main(_):
+@commands.command(define_flags)
+def command(given):
     """Evaluates, prints the table, and writes what the flags name."""
-    text = sys.stderr if FLAGS.json == "-" else sys.stdout
-    if FLAGS.kl_plot:
-        check_output("kl_plot", FLAGS.kl_plot, ".png")
+    text = sys.stderr if given.json == "-" else sys.stdout
+    if given.kl_plot:
+        check_output("kl_plot", given.kl_plot, ".png")
         curves.pyplot()  # missing? say so now, not after the work
-    if FLAGS.json and FLAGS.json != "-":
-        check_output("json", FLAGS.json)
+    if given.json and given.json != "-":
+        check_output("json", given.json)
     report = evaluate_run(
-        FLAGS.workdir, FLAGS.split, FLAGS.dataset, FLAGS.binarize, FLAGS.data_dir,
-        batch_size=FLAGS.batch_size, noise_samples=FLAGS.noise_samples,
-        importance_samples=FLAGS.importance_samples, jit_compile=FLAGS.jit_compile,
+        given.workdir, given.split, given.dataset, given.binarize, given.data_dir,
+        batch_size=given.batch_size, noise_samples=given.noise_samples,
+        importance_samples=given.importance_samples, jit_compile=given.jit_compile,
         watch=lambda batches: tqdm(batches, unit=" batches", leave=False, disable=None))
     print(table(report), file=text)
-    _, trained = checkpoints.read_config(checkpoints.resolve(FLAGS.workdir))
+    _, trained = checkpoints.read_config(checkpoints.resolve(given.workdir))
     if data.overlaps(trained.dataset, report["dataset"]):
         print(f"Most images of {report['dataset']} are among the training images of "
               f"{trained.dataset}, so this model has seen them: the bound is not that of new "
               "images.", file=text)
-    if FLAGS.kl_plot:
-        curves.kl_curve(FLAGS.kl_plot, report["kl_step_nats"])
-    if FLAGS.json == "-":
+    if given.kl_plot:
+        curves.kl_curve(given.kl_plot, report["kl_step_nats"])
+    if given.json == "-":
         print(json.dumps(report))
-    elif FLAGS.json:
-        write_json(FLAGS.json, report)
-
-
-def command() -> None:
-    """Runs the command."""
-    commands.start(define_flags, main, says_device=False)
+    elif given.json:
+        write_json(given.json, report)
 
 
 if __name__ == "__main__":

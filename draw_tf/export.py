@@ -12,6 +12,7 @@ A `.safetensors` file holds the weights by name.
 """
 
 import os
+import pathlib
 import tempfile
 
 import tensorflow as tf
@@ -19,11 +20,9 @@ from absl import flags
 
 from draw_tf import checkpoints, commands
 from draw_tf.errors import ConfigError, why, written
-from draw_tf.files import check_access, check_output, exists, local_path, tensorflow_path
+from draw_tf.files import check_access, check_output, exists, tensorflow_path
 from draw_tf.models.base import ImageModel
 from draw_tf.models.inputs import check_values
-
-FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
@@ -34,63 +33,57 @@ def define_flags() -> None:
     flags.DEFINE_string("safetensors", None, "a file to write, for the weights by name")
 
 
-def save_model(model: ImageModel, path) -> None:
+def save_model(model: ImageModel, path: pathlib.Path) -> None:
     """Writes a SavedModel with the signatures that this file describes, whole or not at all.
 
-    Its folder must be new; those above it are made. Raises OSError where it cannot be written.
+    `path` is new, in a folder that exists. Raises OSError where it cannot be written.
     """
-    path = local_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    number = tf.TensorSpec([], tf.int32)
+    pictures = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype)
 
+    @tf.function(input_signature=[number, number], autograph=False)
     def generate(num, seed):
         noise = model.draw_noise(num, seed)  # [T, num, Z]
         canvases = model.generate(num, noise).canvases  # [T, num, H, W, C]
         return {"images": tf.sigmoid(canvases[-1]), "canvases": canvases}
 
+    @tf.function(input_signature=[pictures], autograph=False)
     def reconstruct(images):
         output = model(check_values(images, model.config.image_shape))
         return {"images": tf.sigmoid(output.logits), "kl_nats": output.kl_nats}
 
     module = tf.Module()
-    module.model = model
-    number = tf.TensorSpec([], tf.int32)
-    images = tf.TensorSpec([None, *model.config.image_shape], model.compute_dtype)
-    module.generate = tf.function(generate, input_signature=[number, number], autograph=False)
-    module.reconstruct = tf.function(reconstruct, input_signature=[images], autograph=False)
+    module.model, module.generate, module.reconstruct = model, generate, reconstruct
     with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=path.parent) as partial:
         try:
-            tf.saved_model.save(module, f"{partial}/new", signatures={
-                "generate": module.generate, "reconstruct": module.reconstruct})
+            tf.saved_model.save(module, f"{partial}/new",
+                                {"generate": generate, "reconstruct": reconstruct})
         except tf.errors.OpError as error:
             raise OSError(why(error)) from error
         os.rename(f"{partial}/new", path)
 
 
-def main(_):
+@commands.command(define_flags)
+def command(given):
     """Writes what the flags name."""
-    if not (FLAGS.saved_model or FLAGS.safetensors):
+    if not (given.saved_model or given.safetensors):
         raise ConfigError("saved_model or safetensors must name what to write")
-    if FLAGS.saved_model:
-        folder = tensorflow_path(FLAGS.saved_model, "saved_model")
+    if given.saved_model:
+        folder = tensorflow_path(given.saved_model, "saved_model")
         with written(f"saved_model {folder}", ConfigError):
             if exists(folder):
                 raise ConfigError(f"saved_model must be a new folder, and {folder} exists")
             folder.parent.mkdir(parents=True, exist_ok=True)
             check_access(folder.parent, folders=os.W_OK | os.X_OK, below=False)
-    if FLAGS.safetensors:
-        check_output("safetensors", FLAGS.safetensors, ".safetensors")
-    model = checkpoints.load(FLAGS.workdir)
+    if given.safetensors:
+        check_output("safetensors", given.safetensors, ".safetensors")
+    model = checkpoints.load(given.workdir)
     with written("the model", ConfigError):
-        if FLAGS.safetensors:
-            checkpoints.save_weights(model, FLAGS.safetensors)
-        if FLAGS.saved_model:
-            save_model(model, FLAGS.saved_model)
-    print(f"{FLAGS.workdir}: {', '.join(filter(None, (FLAGS.saved_model, FLAGS.safetensors)))}")
-
-
-def command() -> None:
-    """Runs the command."""
-    commands.start(define_flags, main, says_device=False)
+        if given.safetensors:
+            checkpoints.save_weights(model, given.safetensors)
+        if given.saved_model:
+            save_model(model, folder)
+    print(f"{given.workdir}: {', '.join(filter(None, (given.saved_model, given.safetensors)))}")
 
 
 if __name__ == "__main__":

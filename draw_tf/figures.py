@@ -15,9 +15,6 @@ from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import check_output, local_path, write_whole
 from draw_tf.pictures import curves, strokes, tiles
 
-FLAGS = flags.FLAGS
-BLOCK = 2000  # training images
-
 
 def define_flags() -> None:
     """Defines the flags; at import they could clash with those of another command."""
@@ -54,10 +51,7 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
 
 
 def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None = None) -> None:
-    """Writes `out`/samples.png; see `tiles.samples_and_nearest`.
-
-    Raises what `checkpoints.load` and `data.load` raise.
-    """
+    """Writes `out`/samples.png; see `tiles.samples_and_nearest`."""
     model = checkpoints.load(workdir)
     _, config = checkpoints.read_config(checkpoints.resolve(workdir))
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)
@@ -65,29 +59,25 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
         images = images.binarized()
     samples = strokes.probabilities(model.generate(num, seed=0).canvases[-1])  # [N, H, W, C]
     # a block at a time: all images as floats may not fit into memory
-    blocks = (images.floats(slice(first, first + BLOCK)) for first in range(0, len(images), BLOCK))
+    blocks = (images.floats(slice(first, first + 2000)) for first in range(0, len(images), 2000))
     nearest = np.concatenate([block[tiles.nearest(samples, block)] for block in blocks])
     strokes.save(out / "samples.png", tiles.samples_and_nearest(samples, nearest))
     print(out / "samples.png")
 
 
-def main(_) -> None:
+@commands.command(define_flags)
+def command(given):
     """Checks the flags and draws what they ask for."""
-    if not (FLAGS.workdirs or FLAGS.samples):
+    if not (given.workdirs or given.samples):
         raise ConfigError("workdirs or samples must name a run")
-    out = local_path(FLAGS.out, "out")
+    out = local_path(given.out, "out")
     with contextlib.suppress(OSError):  # reported by the check
         out.mkdir(parents=True, exist_ok=True)
     check_output("out", out / "training.png")
-    if FLAGS.workdirs:
-        draw_runs(FLAGS.workdirs, out)
-    if FLAGS.samples:
-        draw_samples(FLAGS.samples, FLAGS.num, out, FLAGS.data_dir)
-
-
-def command() -> None:
-    """Runs the command."""
-    commands.start(define_flags, main, says_device=False)
+    if given.workdirs:
+        draw_runs(given.workdirs, out)
+    if given.samples:
+        draw_samples(given.samples, given.num, out, given.data_dir)
 
 
 if __name__ == "__main__":

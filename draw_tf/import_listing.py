@@ -12,8 +12,6 @@ from draw_tf import commands
 from draw_tf.checkpoints.listing import import_checkpoint
 from draw_tf.errors import ConfigError
 
-FLAGS = flags.FLAGS
-
 
 def define_flags() -> None:
     """Defines the flags; at import they could clash with those of another command."""
@@ -26,24 +24,20 @@ def define_flags() -> None:
                       "its steps, as the article does by mistake; what it generates is garbage")
 
 
-def main(_):
+@commands.command(define_flags)
+def command(given):
     """Imports, and prints what was found."""
     try:
-        height, width, channels = map(int, FLAGS.image_shape)
+        height, width, channels = map(int, given.image_shape)
     except ValueError as error:
         raise ConfigError("image_shape must be three whole numbers: height, width, channels, got "
-                          f"{','.join(FLAGS.image_shape)}") from error
-    config = import_checkpoint(FLAGS.checkpoint, FLAGS.workdir, (height, width, channels),
-                               FLAGS.glimpses, FLAGS.shared_noise)
-    print(f"{FLAGS.workdir} now holds {config}.")
+                          f"{','.join(given.image_shape)}") from error
+    config = import_checkpoint(given.checkpoint, given.workdir, (height, width, channels),
+                               given.glimpses, given.shared_noise)
+    print(f"{given.workdir} now holds {config}.")
     if config.shared_noise:
         print("It was trained with one noise tensor for all its steps: it can redraw images, but "
               "what it generates from the prior is garbage.")
-
-
-def command() -> None:
-    """Runs the command."""
-    commands.start(define_flags, main, says_device=False)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ them lies a model card, `README.md`, in the form that model hubs read.
 import dataclasses
 import hashlib
 import json
-import math
 import pathlib
 import re
 import tempfile
@@ -18,15 +17,13 @@ from absl import flags
 from safetensors.numpy import load
 
 from draw_tf import checkpoints, commands
-from draw_tf.checkpoints.weights import weight_shapes
 from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
 from draw_tf.config import DRAWConfig, config_to_dict
 from draw_tf.errors import ConfigError, written
 from draw_tf.evaluation import evaluate_run
 from draw_tf.files import PathLike, write_json, write_whole
 
-FLAGS = flags.FLAGS
-EVALUATION, CARD, TEMPLATE = "evaluation.json", "README.md", PRETRAINED / "card.md"
+EVALUATION = "evaluation.json"
 MNIST = "MNIST of Yann LeCun and Corinna Cortes, which they publish under CC BY-SA 3.0"
 DATA = {  # what a card says of the data, all of which is made of MNIST
     "mnist": f"{MNIST}, in grey levels: the first\n50,000 training images, the other 10,000 for "
@@ -72,23 +69,20 @@ def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
         with tempfile.TemporaryDirectory(prefix=".ship-", dir=folder) as partial:
             new = pathlib.Path(partial)
             write_json(new / CONFIG, config_to_dict(*checkpoints.read_config(workdir)))
-            checkpoints.save_weights(model, new / WEIGHTS, np.float16 if half else np.float32,
-                                     step)
+            checkpoints.save_weights(model, new / WEIGHTS, np.float16 if half else np.float32, step)
             report = evaluate_run(new, **options)
             write_json(new / EVALUATION, report)
-            trained = _trained(step, checkpoints.read_metrics(workdir))
-            write_whole(new / CARD, card(new, name, "\n\n".join(filter(None, (note, trained)))))
+            made = [note] if note else []
+            if step is not None:
+                seconds = [line["seconds"] for line in checkpoints.read_metrics(workdir)
+                           if isinstance(line.get("seconds"), float)]
+                minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
+                made.append(f"This took {step:,} steps of training{minutes}.")
+            write_whole(new / "README.md", card(new, name, "\n\n".join(made)))
             (folder / name).mkdir(exist_ok=True)
             for path in new.iterdir():
                 path.replace(folder / name / path.name)
     return report
-
-
-def _trained(step, metrics):
-    """A sentence on how long a training took, from its metrics."""
-    seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
-    minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
-    return "" if step is None else f"This took {step:,} steps of training{minutes}."
 
 
 def card(folder: pathlib.Path, name: str, made: str) -> str:
@@ -99,46 +93,41 @@ def card(folder: pathlib.Path, name: str, made: str) -> str:
     config, _ = checkpoints.read_config(folder)
     report = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     content = (folder / WEIGHTS).read_bytes()
-    shape = dict(zip(("height", "width", "channels"), config.image_shape, strict=True))
-    data = DATA.get(report["dataset"])
-    numbers = {"reconstruction": report["recon_nats"], "KL": report["kl_nats"],
-               "bound": report["bound_nats"],
-               f"standard error of the bound, {report['noise_samples']} draws of the noise":
-               report["bound_se"],
-               f"importance-weighted bound, {report['importance_samples']} samples":
-               report["iwae_nats"]}
+    weights = list(load(content).values())
+    data, (height, width, channels) = DATA.get(report["dataset"]), config.image_shape
+    numbers = {
+        "reconstruction": report["recon_nats"], "KL": report["kl_nats"],
+        "bound": report["bound_nats"],
+        f"standard error of the bound, {report['noise_samples']} draws of the noise":
+            report["bound_se"],
+        f"importance-weighted bound, {report['importance_samples']} samples": report["iwae_nats"]}
     limits = {"The pixels are grey levels, so the bound is the article's loss, and not one on a "
               "likelihood.\n  Compare it between models on the same images only.": report["grey"],
               "The steps share one noise, so the model cannot draw new images, and its number is "
               "no bound.": report["shared_noise"]}
-    return TEMPLATE.read_text(encoding="utf-8").format(
-        **report, **shape, name=name, made=made, quoted=json.dumps(report["dataset"]),
-        hub="ylecun/mnist" if data else "",
+    return (PRETRAINED / "card.md").read_text(encoding="utf-8").format(
+        **report, name=name, made=made, quoted=json.dumps(report["dataset"]), height=height,
+        width=width, channels=channels, hub="ylecun/mnist" if data else "",
         data=data or f"`{report['dataset']}`, under the licence of those who publish it.",
         kind="DRAW (Gregor et al. 2015, arXiv 1502.04623)" if isinstance(config, DRAWConfig)
         else "A plain variational autoencoder",
-        weights=sum(map(math.prod, weight_shapes(config).values())),
+        weights=sum(weight.size for weight in weights), dtype=weights[0].dtype,
         limits="".join(f"- {text}\n" for text, holds in limits.items() if holds),
         numbers="".join(f"| {what} | {nats:.2f} |\n" for what, nats in numbers.items()
                         if nats is not None),
         settings="".join(f"| {field} | {value} |\n"
                          for field, value in dataclasses.asdict(config).items()),
-        dtype=next(iter(load(content).values())).dtype,
         after="" if report["step"] is None else f", after step {report['step']:,}",
         sha256=hashlib.sha256(content).hexdigest())
 
 
-def main(_):
+@commands.command(define_flags)
+def command(given):
     """Ships, and prints the bound of what was shipped."""
-    report = ship(FLAGS.workdir, FLAGS.name, FLAGS.half, FLAGS.note, data_dir=FLAGS.data_dir,
-                  noise_samples=FLAGS.noise_samples, importance_samples=FLAGS.importance_samples)
-    print(f"{PRETRAINED / FLAGS.name}: bound {report['bound_nats']:.2f} nats on "
+    report = ship(given.workdir, given.name, given.half, given.note, data_dir=given.data_dir,
+                  noise_samples=given.noise_samples, importance_samples=given.importance_samples)
+    print(f"{PRETRAINED / given.name}: bound {report['bound_nats']:.2f} nats on "
           f"{report['dataset']}/{report['split']}")
-
-
-def command() -> None:
-    """Runs the command."""
-    commands.start(define_flags, main, says_device=False)
 
 
 if __name__ == "__main__":

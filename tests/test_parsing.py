@@ -8,7 +8,7 @@ import sys
 import pytest
 from absl import flags
 
-from draw_tf import TrainConfig, commands, parsing
+from draw_tf import TrainConfig, commands
 from draw_tf.__main__ import NAMES
 from draw_tf.errors import ConfigError
 from tests.support.cli import ROOT, run_module, run_script
@@ -23,13 +23,13 @@ def parsed(monkeypatch):
         monkeypatch.setattr(flags, f"DEFINE_{name}", lambda *given, define=define: define(
             *given, flag_values=values))
     monkeypatch.setattr(flags, "FLAGS", values)
-    monkeypatch.setattr(parsing, "FLAGS", values)
+    monkeypatch.setattr(commands, "FLAGS", values)
     commands.define_flags(TrainConfig)
     flags.DEFINE_string("workdir", None, "where the run lies")
 
     def parse(*arguments):
         values.unparse_flags()
-        assert parsing.parse(["command", *map(str, arguments)], "") == ["command"]
+        assert commands.parse(["command", *map(str, arguments)], "") == ["command"]
         return values.flag_values_dict()
 
     return parse
@@ -102,7 +102,7 @@ def test_a_flag_for_the_device_is_answered(parsed):
 
 
 def test_every_flag_that_is_brought_to_mind_is_one_of_a_command():
-    names = {name for ours in parsing._ELSEWHERE.values() for name in ours}
+    names = {name for ours in commands._ELSEWHERE.values() for name in ours}
     for command in ("train", "generate", "evaluate", "export"):
         module = __import__(f"draw_tf.{command}", fromlist=["define_flags"])
         known = set(flags.FLAGS)

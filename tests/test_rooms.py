@@ -18,7 +18,7 @@ COMMANDS = {"draw_tf.__main__", "draw_tf.benchmark.__main__", "draw_tf.data.make
             *(f"draw_tf.{name}" for name in FILES)}
 # From the bottom up. What stands on one floor knows nothing of its neighbours.
 FLOORS = [{"errors", "devices"}, {"config", "files"}, {"noise"}, {"models", "data"},
-          {"checkpoints"}, {"pictures"}, {"evaluation"}, {"training", "parsing"}, {"commands"},
+          {"checkpoints"}, {"pictures"}, {"evaluation"}, {"training"}, {"commands"},
           {"benchmark"}, FILES, {"__main__"}]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -83,7 +83,7 @@ def test_no_module_imports_a_command():
 
 
 def test_flags_and_image_files_stay_at_the_edge():
-    assert importers("absl.flags") <= COMMANDS | {"draw_tf.commands", "draw_tf.parsing"}
+    assert importers("absl.flags") <= COMMANDS | {"draw_tf.commands"}
     assert {room(module) for module in importers("imageio")} <= {"pictures", "data"}
     assert importers("absl.flags") and importers("imageio")
 
