@@ -42,14 +42,12 @@ _ELSEWHERE = {theirs: ours.split() for ours, names in {
 
 
 def keep_freed_memory() -> bool:
-    """Makes TensorFlow keep the memory that it frees, for the next call to use.
+    """Makes TensorFlow keep the memory that it frees; call it before TensorFlow's first operation.
 
     Otherwise XLA's buffers go back to the system after every call, which clears them again: up to a
     third of the time of training. TensorFlow's own pool gives nothing back until the process ends,
-    and takes up to a thirtieth more. Call it before TensorFlow's first operation.
-
-    Returns whether it was done: not where the user has set TF_CPU_ALLOCATOR_USE_BFC, a MALLOC_
-    variable or GLIBC_TUNABLES, or preloads an allocator.
+    and takes up to a thirtieth more. Returns False, and does nothing, where the user has set
+    TF_CPU_ALLOCATOR_USE_BFC, a MALLOC_ variable or GLIBC_TUNABLES, or preloads an allocator.
     """
     choices = (_POOL, "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
     if any(name.startswith(choices) and value for name, value in os.environ.items()):
@@ -59,24 +57,21 @@ def keep_freed_memory() -> bool:
 
 
 def define_flags(config_class) -> None:
-    """Defines a flag, with default, help text and bounds, for each field of a settings class.
-
-    The image's shape has none, because the data decides it.
-    """
+    """Defines a flag for each field of a settings class but the image's shape, which data have."""
     for field in dataclasses.fields(config_class):
         default: Any = field.default
-        meta = field.metadata
+        name, meta, about = field.name, field.metadata, field.metadata["help"]
         if meta["choices"]:
-            flags.DEFINE_enum(field.name, default, meta["choices"], meta["help"])
+            flags.DEFINE_enum(name, default, meta["choices"], about)
         elif isinstance(default, bool):
-            flags.DEFINE_bool(field.name, default, meta["help"])
+            flags.DEFINE_bool(name, default, about)
         elif isinstance(default, int):
-            flags.DEFINE_integer(field.name, default, meta["help"], meta["at_least"],
-                                 meta["below"] and meta["below"] - 1)
+            above = meta["below"] and meta["below"] - 1
+            flags.DEFINE_integer(name, default, about, meta["at_least"], above)
         elif isinstance(default, float):
-            flags.DEFINE_float(field.name, default, meta["help"], meta["at_least"])
+            flags.DEFINE_float(name, default, about, meta["at_least"])
         elif isinstance(default, str):
-            flags.DEFINE_string(field.name, default, meta["help"])
+            flags.DEFINE_string(name, default, about)
 
 
 def given(config_class) -> dict:
@@ -88,8 +83,8 @@ def given(config_class) -> dict:
 def parse(argv: list[str], about: str) -> list[str]:
     """Sets the flags from a command line; returns what of it is not a flag.
 
-    Where help is asked for, prints `about` and the flags, and exits with status 0. Raises
-    ConfigError where a flag is wrong, or a flagfile cannot be read.
+    Where help is asked for, prints `about` and the flags, and exits. Raises ConfigError where a
+    flag is wrong, or a flagfile cannot be read.
     """
     argv = [argv[0], *_expanded(argv[1:])]
     asked = _HELP & {argument.lstrip("-") for argument in argv if argument.startswith("-")}
@@ -99,10 +94,8 @@ def parse(argv: list[str], about: str) -> list[str]:
         sys.exit(0)
     try:
         return FLAGS(argv)
-    except flags.UnrecognizedFlagError as error:
-        raise ConfigError(_unknown(error)) from error
     except (flags.Error, ValueError) as error:  # a ValueError where --noFLAG is given a value
-        raise ConfigError(_wrong(str(error))) from error
+        raise ConfigError(_wrong(error)) from error
     except RecursionError as error:  # absl looks for the names that are most like an unknown one
         raise ConfigError("a flag is unknown, and its name has thousands of letters") from error
 
@@ -136,49 +129,47 @@ def _expanded(arguments, inside=()):
                              (*inside, file))
 
 
-def _unknown(error):
-    name = error.flagname.replace("-", "_")
-    if name.lower() in _DEVICES:
-        return (f"there is no flag --{error.flagname}: the environment variable "
-                "CUDA_VISIBLE_DEVICES chooses the GPU, and where it is empty, the CPU is used")
-    for ours in (name, *_ELSEWHERE.get(name, ()), *_ELSEWHERE.get(name.lower(), ())):
-        if ours in FLAGS:
-            return f"Unknown command line flag '{error.flagname}'. Did you mean: {ours} ?"
-    return str(error)
-
-
-def _wrong(text):
+def _wrong(error):
+    """What is said of a flag that is unknown, or missing, or has a value that it cannot have."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        name = error.flagname.replace("-", "_")
+        if name.lower() in _DEVICES:
+            return (f"there is no flag --{error.flagname}: the environment variable "
+                    "CUDA_VISIBLE_DEVICES chooses the GPU, and where it is empty, the CPU is used")
+        for ours in (name, *_ELSEWHERE.get(name, ()), *_ELSEWHERE.get(name.lower(), ())):
+            if ours in FLAGS:
+                return f"Unknown command line flag '{error.flagname}'. Did you mean: {ours} ?"
     missing = re.findall(r"^flag --(\w+)=None: Flag --\1 must have a value other than None\.$",
-                         text, re.MULTILINE)
+                         str(error), re.MULTILINE)
     if missing:
         return "; ".join(f"give --{name}={_VALUES.get(name, 'DIR')}: {FLAGS[name].help}"
                          for name in missing)
-    return re.sub(r"invalid literal for int\(\) with base 10: .*", "it is not a whole number", text)
+    return re.sub(r"invalid literal for int\(\) with base 10: .*", "it is not a whole number",
+                  str(error))
 
 
 def _sentence(error):
     """What is said of an error: of one that was not foreseen too."""
+    reason, name = why(error), getattr(error, "filename", None)
     if isinstance(error, DRAWError):
         return str(error)
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-        return f"there is too little memory, or room on the disk ({why(error)})"
+        return f"there is too little memory, or room on the disk ({reason})"
     if isinstance(error, OSError):
-        named = error.filename is not None and str(error.filename) not in why(error)
-        return f"{error.filename}: {why(error)}" if named else why(error)
+        return reason if name is None or str(name) in reason else f"{name}: {reason}"
     if isinstance(error, tf.errors.OpError):
-        return f"TensorFlow cannot go on ({why(error)})"
-    return (f"this is a fault of the program ({type(error).__name__}: {why(error)}): please report "
-            f"it, with what is printed where the environment has {TRACEBACK}=1")
+        return f"TensorFlow cannot go on ({reason})"
+    return (f"this is a fault of the program ({type(error).__name__}: {reason}): please report it, "
+            f"with what is printed where the environment has {TRACEBACK}=1")
 
 
 def _report(error):
-    """Prints one sentence on standard error."""
+    """Prints one sentence on standard error, whatever characters a name in it has."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     # nothing may follow the sentence, such as what a checkpoint held that was not read
     getLogger("tensorflow").setLevel("CRITICAL")
     program = os.path.basename(sys.argv[0].removesuffix("/__main__.py"))
-    # one line, whatever characters a name or a file has
     text = "".join(letter if letter.isprintable() else repr(letter)[1:-1]
                    for letter in _sentence(error))
     print(f"{program}: {text}", file=sys.stderr)
@@ -190,12 +181,12 @@ def _report(error):
 
 def say_device() -> None:
     """Prints what TensorFlow computes on, and why not on an NVIDIA card that this machine has."""
-    unused = devices.unused_card()
-    print(f"Computing on {devices.in_words()}.", *[unused] * bool(unused), sep="\n", flush=True)
+    said = (f"Computing on {devices.in_words()}.", devices.unused_card())
+    print(*filter(None, said), sep="\n", flush=True)
 
 
-def start(define, main, says_device: bool = True) -> None:
-    """Runs a command: `main`, which is given the values of the flags that `define()` defines now.
+def start(define, main, says_device: bool = False) -> None:
+    """Runs `main`, which is given the values of the flags that `define()` defines.
 
     Every error is one sentence; DRAW_TF_TRACEBACK=1 in the environment adds its traceback. First
     `says_device` prints what TensorFlow computes on. The flags end with the command, so that
@@ -240,5 +231,8 @@ def start(define, main, says_device: bool = True) -> None:
 
 
 def command(define, says_device: bool = False):
-    """Makes a command of the function below it; see `start`."""
+    """Makes a command of the function below it, as `start` runs it.
+
+    `define` defines its flags: at import they could clash with those of another command.
+    """
     return lambda main: lambda: start(define, main, says_device)

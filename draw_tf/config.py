@@ -1,8 +1,7 @@
 """The two settings of a run: what the model is (DRAWConfig) and how it is trained (TrainConfig).
 
-Both are frozen and travel as JSON in a run's `config.json`. Each field declares its help text and
-its range beside its default; checks and command line flags are made from these declarations.
-Making one with a field out of its range raises a ConfigError that names the field and the value.
+They travel as JSON in a run's `config.json`. Each field declares its help text and its range beside
+its default; checks, which raise ConfigErrors, and command line flags are made from these.
 """
 
 import dataclasses
@@ -194,8 +193,7 @@ def config_to_dict(model_config: ModelConfig, train_config: TrainConfig) -> dict
 def config_from_dict(content: object) -> tuple[ModelConfig, TrainConfig]:
     """Both settings from the dictionary of `config_to_dict`; fields that it lacks are the defaults.
 
-    Raises:
-      ConfigError: a part is missing, or a field is unknown or out of its range.
+    Raises ConfigError where a part is missing, or a field is unknown or out of its range.
     """
     configs: list[Any] = []
     config_class: Any

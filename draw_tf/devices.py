@@ -53,10 +53,7 @@ def in_words() -> str:
 
 
 def unused_card() -> str | None:
-    """A sentence about an NVIDIA card of this machine that TensorFlow does not use, and why.
-
-    None where it uses one, or there is none.
-    """
+    """A sentence about an NVIDIA card that is here and not used, and why; None without such."""
     if device_kind() == "GPU" or not (names := _card_names()):
         return None
     import tensorflow as tf

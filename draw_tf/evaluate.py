@@ -17,8 +17,7 @@ from draw_tf.files import check_output, write_json
 from draw_tf.pictures import curves
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
                         "the package", required=True)
     flags.DEFINE_string("split", "test", "train, validation or test")
@@ -60,7 +59,7 @@ def table(report: dict) -> str:
     return "\n".join(lines).format(**{**report, "step": step})
 
 
-@commands.command(define_flags)
+@commands.command(_define_flags)
 def command(given):
     """Evaluates, prints the table, and writes what the flags name."""
     text = sys.stderr if given.json == "-" else sys.stdout

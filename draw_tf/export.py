@@ -25,8 +25,7 @@ from draw_tf.models.base import ImageModel
 from draw_tf.models.inputs import check_values
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_string("workdir", None, "folder of a run, or the name of weights that ship with "
                         "the package", required=True)
     flags.DEFINE_string("saved_model", None, "a folder to make, for TensorFlow's SavedModel")
@@ -63,7 +62,7 @@ def save_model(model: ImageModel, path: pathlib.Path) -> None:
         os.rename(f"{partial}/new", path)
 
 
-@commands.command(define_flags)
+@commands.command(_define_flags)
 def command(given):
     """Writes what the flags name."""
     if not (given.saved_model or given.safetensors):

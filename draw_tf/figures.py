@@ -16,8 +16,7 @@ from draw_tf.files import check_output, local_path, write_whole
 from draw_tf.pictures import curves, strokes, tiles
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_list("workdirs", [], "folders of runs, whose names become those of the curves")
     flags.DEFINE_string("samples", None, "a run, or weights that ship with the package, to draw "
                         "new images with, beside the nearest of its training images")
@@ -29,8 +28,7 @@ def define_flags() -> None:
 def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
     """Writes `out`/NAME.jsonl for each run, and `out`/training.png of all.
 
-    Raises ConfigError where two runs have the same name, WorkdirError for one without metrics, and
-    MissingPackageError where matplotlib is not installed.
+    Raises ConfigError for two runs of one name, and WorkdirError for one without metrics.
     """
     runs = {}
     for workdir in map(checkpoints.resolve, workdirs):
@@ -65,7 +63,7 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
     print(out / "samples.png")
 
 
-@commands.command(define_flags)
+@commands.command(_define_flags)
 def command(given):
     """Checks the flags and draws what they ask for."""
     if not (given.workdirs or given.samples):

@@ -16,8 +16,7 @@ from draw_tf.pictures import saving
 DIGITS = {(28, 28, 1): "digits", (28, 28, 3): "colour_digits"}  # what ships, by its shape
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_string("workdir", checkpoints.DEFAULT_WEIGHTS, "folder of a run, or the name of "
                         "weights that ship with the package")
     flags.DEFINE_string("out", "strokes.gif", "the picture: .gif plays the strokes, beside the "
@@ -61,29 +60,24 @@ def own_pictures(given, model, trained_on) -> data.Images:
     return data.Images(pixels, 1, "image", "test")
 
 
-def held_out_images(given, shape, trained_on) -> data.Images:
-    """The test images of --dataset, of the run's data set, or of one that ships."""
-    name = given.dataset or trained_on
-    if given.dataset is None and shape in DIGITS and not data.is_here(name, given.data_dir):
-        print(f"The images of {name} are not on this machine, so those of {DIGITS[shape]} take "
-              f"their place, which ship with the package (--dataset={name} gets them).")
-        name = DIGITS[shape]
-    images = data.load(name, "test", given.data_dir, shape)
-    if images.shape != shape:
-        raise ConfigError(f"dataset {name} has images of {images.shape}, and the model draws "
-                          f"{shape}")
-    return images
-
-
 def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray | None]:
     """At most `--num` images, [N, H, W, C] in [0, 1], binarized as the run's were; their labels."""
-    images = (own_pictures(given, model, train.dataset) if given.image
-              else held_out_images(given, model.config.image_shape, train.dataset))
+    shape, name = model.config.image_shape, given.dataset or train.dataset
+    if given.image:
+        images, name = own_pictures(given, model, train.dataset), "digits"
+    else:
+        if given.dataset is None and shape in DIGITS and not data.is_here(name, given.data_dir):
+            print(f"The images of {name} are not on this machine, so those of {DIGITS[shape]} take "
+                  f"their place, which ship with the package (--dataset={name} gets them).")
+            name = DIGITS[shape]
+        images = data.load(name, "test", given.data_dir, shape)
+        if images.shape != shape:
+            raise ConfigError(f"dataset {name} has images of {images.shape}, and the model draws "
+                              f"{shape}")
     num = given.num if given["num"].present else min(given.num, len(images))
     if num > len(images):
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, got {num}")
-    drawn_as = "digits" if given.image else images.name
-    binary = data.binarize_for(train.dataset, train.binarize, drawn_as) != "none"
+    binary = data.binarize_for(train.dataset, train.binarize, name) != "none"
     if given.image:
         pixels = images.floats(slice(num))  # [N, H, W, C]
         # black or white, whichever is nearer: a random draw makes a smooth line ragged
@@ -118,23 +112,7 @@ def draw(given, mode, model, seed, images, known):
     return in_batches(lambda k: model.generate(k.stop - k.start, noise[:, k]), given.num)
 
 
-def check_flags(given, mode, model) -> None:
-    """Raises ConfigError where flags do not fit each other or the model."""
-    if mode == "interpolate" and given.num < 2:
-        raise ConfigError(f"num must be at least 2 to interpolate, got {given.num}")
-    if given.image and (mode in ("prior", "interpolate") or given.dataset is not None):
-        raise ConfigError("image goes with mode=reconstruct or mode=complete, and without dataset; "
-                          f"got mode={mode}, dataset={given.dataset}")
-    if given.invert is not None and not given.image:
-        raise ConfigError("invert needs the pictures of --image")
-    if given.out.lower().endswith(".html") and not model.has_strokes:
-        raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "
-                          f"steps to look into; got {str(local_path(given.out))!r}")
-    if mode == "complete" and not model.has_strokes:
-        raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
-
-
-@commands.command(define_flags, says_device=True)
+@commands.command(_define_flags, says_device=True)
 def command(given):
     """Draws `--num` images to `--out`."""
     seed = int(np.random.default_rng().integers(2**31)) if given.seed is None else given.seed
@@ -145,7 +123,18 @@ def command(given):
     check_output("out", out, *saving.ENDINGS)
     model = checkpoints.load(given.workdir)
     _, train = checkpoints.read_config(checkpoints.resolve(given.workdir))
-    check_flags(given, mode, model)
+    if mode == "interpolate" and given.num < 2:
+        raise ConfigError(f"num must be at least 2 to interpolate, got {given.num}")
+    if given.image and (mode in ("prior", "interpolate") or given.dataset is not None):
+        raise ConfigError("image goes with mode=reconstruct or mode=complete, and without dataset; "
+                          f"got mode={mode}, dataset={given.dataset}")
+    if given.invert is not None and not given.image:
+        raise ConfigError("invert needs the pictures of --image")
+    if out.suffix.lower() == ".html" and not model.has_strokes:
+        raise ConfigError("out must end in .gif or .png, this model being a VAE, which has no "
+                          f"steps to look into; got {str(out)!r}")
+    if mode == "complete" and not model.has_strokes:
+        raise ConfigError("mode=complete needs a DRAW model, and this one is a VAE")
     images = labels = known = None
     num, imaginations = given.num, 0
     if mode in ("reconstruct", "complete"):

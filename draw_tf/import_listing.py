@@ -13,8 +13,7 @@ from draw_tf.checkpoints.listing import import_checkpoint
 from draw_tf.errors import ConfigError
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_string("checkpoint", None, "prefix of the checkpoint (what its Saver returned), "
                         "or the folder that holds it", required=True)
     flags.DEFINE_string("workdir", None, "folder to make; it must not hold a run", required=True)
@@ -24,7 +23,7 @@ def define_flags() -> None:
                       "its steps, as the article does by mistake; what it generates is garbage")
 
 
-@commands.command(define_flags)
+@commands.command(_define_flags)
 def command(given):
     """Imports, and prints what was found."""
     try:

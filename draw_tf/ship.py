@@ -34,10 +34,14 @@ DATA = {  # what a card says of the data, all of which is made of MNIST
     "digits": f"The 5,000 digits that come with `draw_tf`, which are out of\n{MNIST}.",
     "colour_digits": "The 5,000 digits that come with `draw_tf`, each in a colour on a ground of "
                      f"another colour. They are out of\n{MNIST}."}
+LIMITS = {
+    "grey": "The pixels are grey levels, so the bound is the article's loss, and not one on a "
+            "likelihood.\n  Compare it between models on the same images only.",
+    "shared_noise": "The steps share one noise, so the model cannot draw new images, and its "
+                    "number is no bound."}
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_string("workdir", None, "folder of the run", required=True)
     flags.DEFINE_string("name", None, "what the weights will be called", required=True)
     flags.DEFINE_bool("half", False, "half the size: 16 bits a weight")
@@ -54,10 +58,8 @@ def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
     """Writes a run's settings, weights, test bound and model card to `folder`/`name`.
 
     `half` rounds the weights to float16, and `note` says how they were trained. Options, result and
-    errors are those of `evaluation.evaluate_run`, which is given the weights as written.
-
-    Raises also ConfigError where the name has characters other than a-z, 0-9, - and _, and
-    WorkdirError where the folder cannot be written.
+    errors are those of `evaluation.evaluate_run`, which is given the weights as written. Raises
+    also ConfigError for a bad name, and WorkdirError where the folder cannot be written.
     """
     if not re.fullmatch("[a-z0-9_-]+", name):
         raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")
@@ -86,25 +88,15 @@ def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
 
 
 def card(folder: pathlib.Path, name: str, made: str) -> str:
-    """The model card of a folder's settings, weights and evaluation.
-
-    `made` says how the weights were trained. Raises WorkdirError where the settings cannot be read.
-    """
+    """The model card of a folder's settings, weights and evaluation; `made` says how it was."""
     config, _ = checkpoints.read_config(folder)
     report = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     content = (folder / WEIGHTS).read_bytes()
     weights = list(load(content).values())
     data, (height, width, channels) = DATA.get(report["dataset"]), config.image_shape
-    numbers = {
-        "reconstruction": report["recon_nats"], "KL": report["kl_nats"],
-        "bound": report["bound_nats"],
-        f"standard error of the bound, {report['noise_samples']} draws of the noise":
-            report["bound_se"],
-        f"importance-weighted bound, {report['importance_samples']} samples": report["iwae_nats"]}
-    limits = {"The pixels are grey levels, so the bound is the article's loss, and not one on a "
-              "likelihood.\n  Compare it between models on the same images only.": report["grey"],
-              "The steps share one noise, so the model cannot draw new images, and its number is "
-              "no bound.": report["shared_noise"]}
+    numbers = {"reconstruction": "recon_nats", "KL": "kl_nats", "bound": "bound_nats",
+               "standard error of the bound, {noise_samples} draws of the noise": "bound_se",
+               "importance-weighted bound, {importance_samples} samples": "iwae_nats"}
     return (PRETRAINED / "card.md").read_text(encoding="utf-8").format(
         **report, name=name, made=made, quoted=json.dumps(report["dataset"]), height=height,
         width=width, channels=channels, hub="ylecun/mnist" if data else "",
@@ -112,16 +104,16 @@ def card(folder: pathlib.Path, name: str, made: str) -> str:
         kind="DRAW (Gregor et al. 2015, arXiv 1502.04623)" if isinstance(config, DRAWConfig)
         else "A plain variational autoencoder",
         weights=sum(weight.size for weight in weights), dtype=weights[0].dtype,
-        limits="".join(f"- {text}\n" for text, holds in limits.items() if holds),
-        numbers="".join(f"| {what} | {nats:.2f} |\n" for what, nats in numbers.items()
-                        if nats is not None),
+        limits="".join(f"- {text}\n" for field, text in LIMITS.items() if report[field]),
+        numbers="".join(f"| {what} | {report[field]:.2f} |\n".format(**report)
+                        for what, field in numbers.items() if report[field] is not None),
         settings="".join(f"| {field} | {value} |\n"
                          for field, value in dataclasses.asdict(config).items()),
         after="" if report["step"] is None else f", after step {report['step']:,}",
         sha256=hashlib.sha256(content).hexdigest())
 
 
-@commands.command(define_flags)
+@commands.command(_define_flags)
 def command(given):
     """Ships, and prints the bound of what was shipped."""
     report = ship(given.workdir, given.name, given.half, given.note, data_dir=given.data_dir,

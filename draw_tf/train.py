@@ -10,8 +10,7 @@ from draw_tf.config import MODELS, DRAWConfig, TrainConfig
 from draw_tf.errors import ConfigError
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_string("workdir", None, "folder of the run; the same command again resumes it",
                         required=True)
     flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
@@ -22,7 +21,7 @@ def define_flags() -> None:
     commands.define_flags(TrainConfig)
 
 
-@commands.command(define_flags, says_device=True)
+@commands.command(_define_flags, says_device=True)
 def command(given):
     """Trains until `--train_steps`, or until it is asked to stop."""
     config = TrainConfig(**commands.given(TrainConfig))

@@ -104,9 +104,9 @@ def test_a_flag_for_the_device_is_answered(parsed):
 def test_every_flag_that_is_brought_to_mind_is_one_of_a_command():
     names = {name for ours in commands._ELSEWHERE.values() for name in ours}
     for command in ("train", "generate", "evaluate", "export"):
-        module = __import__(f"draw_tf.{command}", fromlist=["define_flags"])
+        module = __import__(f"draw_tf.{command}", fromlist=["command"])
         known = set(flags.FLAGS)
-        module.define_flags()
+        module._define_flags()
         mine = set(flags.FLAGS) - known
         for name in mine:
             delattr(flags.FLAGS, name)
