@@ -74,7 +74,7 @@ def define_flags(config_class) -> None:
             flags.DEFINE_string(name, default, about)
 
 
-def given(config_class) -> dict:
+def given_fields(config_class) -> dict:
     """The fields of a settings class that the command line sets, with their values."""
     return {field.name: FLAGS[field.name].value for field in dataclasses.fields(config_class)
             if field.name in FLAGS and FLAGS[field.name].present}

@@ -24,19 +24,18 @@ def _define_flags():
 @commands.command(_define_flags, says_device=True)
 def command(given):
     """Trains until `--train_steps`, or until it is asked to stop."""
-    config = TrainConfig(**commands.given(TrainConfig))
+    config = TrainConfig(**commands.given_fields(TrainConfig))
     try:
         config.dataset.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ConfigError(f"dataset {config.dataset} is not UTF-8, and TensorBoard, which is told "
                           "the settings, takes no other text: rename the folder") from error
     check_name(given.workdir)
-    settings = commands.given(DRAWConfig)
-    for name in settings:
-        if name not in MODELS[given.model].__dataclass_fields__:
-            raise ConfigError(f"{name} is not a setting of --model={given.model}, got "
-                              f"{settings[name]}")
-    model_config = MODELS[given.model](**settings)  # out of range? so before a download
+    settings = commands.given_fields(DRAWConfig)
+    for name, value in settings.items():
+        if not hasattr(MODELS[given.model], name):
+            raise ConfigError(f"{name} is not a setting of --model={given.model}, got {value}")
+    model_config = MODELS[given.model](**settings)  # out of range? say so before a download
     try:
         steps = tuple(map(int, given.profile_steps))
     except ValueError:
