@@ -148,30 +148,27 @@ def _wrong(error):
                   str(error))
 
 
-def _sentence(error):
-    """What is said of an error: of one that was not foreseen too."""
-    reason, name = why(error), getattr(error, "filename", None)
-    if isinstance(error, DRAWError):
-        return str(error)
-    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-        return f"there is too little memory, or room on the disk ({reason})"
-    if isinstance(error, OSError):
-        return reason if name is None or str(name) in reason else f"{name}: {reason}"
-    if isinstance(error, tf.errors.OpError):
-        return f"TensorFlow cannot go on ({reason})"
-    return (f"this is a fault of the program ({type(error).__name__}: {reason}): please report it, "
-            f"with what is printed where the environment has {TRACEBACK}=1")
-
-
 def _report(error):
-    """Prints one sentence on standard error, whatever characters a name in it has."""
+    """Prints one sentence about an error, also about one that was not foreseen."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
+    reason, name = why(error), getattr(error, "filename", None)
+    if isinstance(error, DRAWError):
+        text = str(error)
+    elif isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        text = f"there is too little memory, or room on the disk ({reason})"
+    elif isinstance(error, OSError):
+        text = reason if name is None or str(name) in reason else f"{name}: {reason}"
+    elif isinstance(error, tf.errors.OpError):
+        text = f"TensorFlow cannot go on ({reason})"
+    else:
+        text = (f"this is a fault of the program ({type(error).__name__}: {reason}): please report "
+                f"it, with what is printed where the environment has {TRACEBACK}=1")
     # nothing may follow the sentence, such as what a checkpoint held that was not read
     getLogger("tensorflow").setLevel("CRITICAL")
     program = os.path.basename(sys.argv[0].removesuffix("/__main__.py"))
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1]
-                   for letter in _sentence(error))
+    # one line, whatever characters a name or a file has
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
     print(f"{program}: {text}", file=sys.stderr)
     try:
         sys.stdout.flush()
