@@ -57,7 +57,7 @@ def keep_freed_memory() -> bool:
 
 
 def define_flags(config_class) -> None:
-    """Defines a flag for each field of a settings class but the image's shape, which data have."""
+    """Defines a flag for each field of a settings class, except what the data decides."""
     for field in dataclasses.fields(config_class):
         default: Any = field.default
         name, meta, about = field.name, field.metadata, field.metadata["help"]
@@ -66,11 +66,11 @@ def define_flags(config_class) -> None:
         elif isinstance(default, bool):
             flags.DEFINE_bool(name, default, about)
         elif isinstance(default, int):
-            above = meta["below"] and meta["below"] - 1
-            flags.DEFINE_integer(name, default, about, meta["at_least"], above)
+            at_most = meta["below"] and meta["below"] - 1
+            flags.DEFINE_integer(name, default, about, meta["at_least"], at_most)
         elif isinstance(default, float):
             flags.DEFINE_float(name, default, about, meta["at_least"])
-        elif isinstance(default, str):
+        elif isinstance(default, str):  # the image's shape is none
             flags.DEFINE_string(name, default, about)
 
 

@@ -53,7 +53,7 @@ def in_words() -> str:
 
 
 def unused_card() -> str | None:
-    """A sentence about an NVIDIA card that is here and not used, and why; None without such."""
+    """A sentence about an NVIDIA card that TensorFlow does not use, and why; None without one."""
     if device_kind() == "GPU" or not (names := _card_names()):
         return None
     import tensorflow as tf

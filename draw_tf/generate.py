@@ -46,7 +46,7 @@ def _define_flags():
                          lower_bound=1, upper_bound=100)
 
 
-def own_pictures(given, model, trained_on) -> data.Images:
+def own_pictures(given, model, train) -> data.Images:
     """The pictures of --image, as the model's images are."""
     paths = [path for value in given.image  # a file may have commas in its name
              for path in ([value] if exists(local_path(value, "image")) else value.split(","))]
@@ -56,7 +56,9 @@ def own_pictures(given, model, trained_on) -> data.Images:
     pixels = data.pictures(
         [local_path(path, "image") for path in paths if path], model.config.image_shape,
         invert=given.invert, dark_background=bool(border.mean() < 0.5),
-        fit_digit=trained_on == "digits" or data.overlaps(trained_on, "digits"))
+        fit_digit=train.dataset == "digits" or data.overlaps(train.dataset, "digits"))
+    if data.binarize_for(train.dataset, train.binarize, "digits") != "none":
+        pixels = np.rint(pixels)  # not by a random draw, which makes a smooth line ragged
     return data.Images(pixels, 1, "image", "test")
 
 
@@ -64,7 +66,7 @@ def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray 
     """At most `--num` images, [N, H, W, C] in [0, 1], binarized as the run's were; their labels."""
     shape, name = model.config.image_shape, given.dataset or train.dataset
     if given.image:
-        images, name = own_pictures(given, model, train.dataset), "digits"
+        images = own_pictures(given, model, train)
     else:
         if given.dataset is None and shape in DIGITS and not data.is_here(name, given.data_dir):
             print(f"The images of {name} are not on this machine, so those of {DIGITS[shape]} take "
@@ -74,16 +76,13 @@ def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray 
         if images.shape != shape:
             raise ConfigError(f"dataset {name} has images of {images.shape}, and the model draws "
                               f"{shape}")
+        if data.binarize_for(train.dataset, train.binarize, name) != "none":
+            images = images.binarized()
     num = given.num if given["num"].present else min(given.num, len(images))
     if num > len(images):
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, got {num}")
-    binary = data.binarize_for(train.dataset, train.binarize, name) != "none"
-    if given.image:
-        pixels = images.floats(slice(num))  # [N, H, W, C]
-        # black or white, whichever is nearer: a random draw makes a smooth line ragged
-        return np.rint(pixels) if binary else pixels, None
-    images = images.binarized() if binary else images
-    chosen = np.random.default_rng(seed).permutation(len(images))[:num]  # [N]
+    order = np.random.default_rng(seed).permutation(len(images))
+    chosen = np.arange(num) if given.image else order[:num]  # [N]
     return images.floats(chosen), None if images.labels is None else images.labels[chosen]
 
 
