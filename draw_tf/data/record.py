@@ -21,18 +21,16 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
 
     The two folders differ for workers beside the chief, which write nothing to the workdir. Images
     to train on that the record has as held out move to the end of those held out. A run without a
-    record, or at step 0, takes all as they are.
-
-    Returns:
-      What to train on and what to hold out; and the changes, as "NAME OLD -> NEW" each.
+    record, or at step 0, takes all as they are. Returns what to train on, what to hold out, and the
+    changes, as "NAME OLD -> NEW" each.
 
     Raises:
-      ConfigError: among the images held out are some that the run was trained on, so that
-        evaluations would no longer be of images that the model has not seen.
+      ConfigError: the run was trained on images that are now to be held out, so that evaluations
+        would not be of images that the model has not seen.
       WorkdirError: the record cannot be read.
       OSError: it cannot be written.
     """
-    path = pathlib.Path(workdir) / DATA
+    path = pathlib.Path(workdir, DATA)
     hashes = [_hashes(train), _hashes(held_out)]  # [M], [K]
     changes = []
     if step and path.exists():
@@ -42,7 +40,7 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
             pixels = np.concatenate([held_out.pixels, train.pixels[stay]])
             held_out = dataclasses.replace(held_out, pixels=pixels, labels=None)
             train = dataclasses.replace(train, pixels=train.pixels[~stay], labels=None)
-            hashes = [hashes[0][~stay], np.concatenate([hashes[1], hashes[0][stay]])]
+            hashes = [_hashes(train), _hashes(held_out)]
         known = np.intersect1d(hashes[1], np.setdiff1d(before[0], before[1]))
         if len(known):
             raise ConfigError(
@@ -57,7 +55,7 @@ def keep_apart(workdir: str | os.PathLike, home: str | os.PathLike, train: Image
     remove_partial(home, DATA)
     content = io.BytesIO()
     np.savez(content, train=hashes[0], held_out=hashes[1])
-    write_whole(pathlib.Path(home) / DATA, content.getvalue())
+    write_whole(pathlib.Path(home, DATA), content.getvalue())
     return train, held_out, changes
 
 
