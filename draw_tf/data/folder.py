@@ -8,8 +8,8 @@ import pathlib
 import re
 import stat
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from warnings import catch_warnings
 
 import numpy as np
 
@@ -38,10 +38,11 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
     """
     if shape[2] not in MODES:
         raise ConfigError(f"dataset {name} has images of 1 or 3 channels, not {shape[2]}")
-    paths, closed = _found(name)
+    found, closed = _found(name)
     reasons = dict[pathlib.Path, str]()
-    with catch_warnings(action="ignore"), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        paths = _split(name, paths, split, pool)
+    workers = min(4, os.cpu_count() or 1)
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(workers) as pool:
+        paths = _split(name, found, split, pool)
         pictures = pool.map(lambda path: _picture(path, shape, reasons), paths)
         pixels = collect(pictures, len(paths), shape, name)  # [M, H, W, C]
     broken = [f"{path} ({reasons[path]})" for path in paths if path in reasons]
@@ -87,7 +88,7 @@ def _found(name):
                                   f"({error.strerror})") from error
             if picture:  # reading will say why
                 files.append(pathlib.Path(path))
-            elif not isinstance(error, FileNotFoundError) and error.errno != errno.ELOOP:
+            elif error.errno not in (errno.ENOENT, errno.ELOOP):
                 folder = path if os.path.isdir(path) else os.path.dirname(path)
                 closed.add(f"{folder} ({error.strerror})")
     return sorted(files), sorted(closed)
@@ -100,9 +101,8 @@ def _entries(path, named):
     run = "config.json" in names and not OF_A_RUN.isdisjoint(names)
     if (run or "pyvenv.cfg" in names) and not named:
         return []
-    return [entry for entry in entries if not (
-        NOT_PICTURES.fullmatch(entry.name)
-        or run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name))]
+    return [entry for entry in entries if not (NOT_PICTURES.fullmatch(entry.name) or (
+        run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name)))]
 
 
 def _split(name, paths, split, pool):

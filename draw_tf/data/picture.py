@@ -117,13 +117,13 @@ def _image(file):
     """An open picture of an open file."""
     start = file.read(8)
     for magic, kind, part in ((_PNG, PngImageFile, _png_part), (_JPEG, JpegImageFile, _jpeg_part)):
-        for kept in (_ALL, _ORIENTATION, ()) if start.startswith(magic) else ():
+        if start.startswith(magic):
+            for kept in (_ALL, _ORIENTATION):
+                file.seek(len(magic))
+                with contextlib.suppress(Exception):  # of metadata, which come before the pixels
+                    return kind(part(file, kept))
             file.seek(len(magic))
-            try:
-                return kind(part(file, kept))
-            except Exception:  # perhaps of metadata, which come before the pixels
-                if not kept:
-                    raise
+            return kind(part(file, ()))
     if start[4:] == b"ftyp":
         raise UnreadableError("it is in HEIC or a format like it: save it as JPEG first")
     return Image.open(file, formats=("BMP", "GIF", "WEBP"))
