@@ -35,10 +35,7 @@ def local_path(path: PathLike, name: str = "path",
 
 def tensorflow_path(path: PathLike, name: str = "path",
                     error_class: type[DRAWError] = ConfigError) -> pathlib.Path:
-    """`local_path` of what TensorFlow itself will read or write; refuses what it misunderstands.
-
-    For TensorFlow a path is UTF-8, and that of a checkpoint a pattern.
-    """
+    """`local_path` for TensorFlow, which takes UTF-8 only, and a checkpoint's for a pattern."""
     path = local_path(path, name, error_class)
     special = sorted(set("*?[]\\") & set(str(path)))
     if special:
@@ -120,10 +117,7 @@ def write_json(path: PathLike, content: object) -> None:
 
 
 def check_output(name: str, path: PathLike, *endings: str) -> None:
-    """Raises ConfigError, before the work, unless a result can be written to `path`.
-
-    It is the value of flag `name`, and must end in one of the `endings`, if there are any.
-    """
+    """Raises ConfigError unless a result can be written to `path`, the value of flag `name`."""
     path = local_path(path, name)
     if endings and not path.name.lower().endswith(endings):
         raise ConfigError(f"{name} must end in {' or '.join(endings)}, got {str(path)!r}")

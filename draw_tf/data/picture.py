@@ -72,10 +72,7 @@ def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens a picture, of which only the header is read, whatever is wrong with its metadata.
-
-    Raises UnreadableError, in the block too.
-    """
+    """Opens a picture whatever its metadata are; raises UnreadableError, in the block too."""
     try:
         with open(path, "rb") as file, _image(file) as image:
             yield image

@@ -58,7 +58,6 @@ def read_split(name: str, split: str, data_dir: str | None,
     differ to one shape. Raises DataError for what is damaged or cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
-    data_dir = data_dir and str(local_path(data_dir, "data_dir"))
     folder = local_path(data_dir or tfds.core.constants.DATA_DIR, "data_dir") / name
     logger = logging.getLogger("absl")  # where TFDS logs
     level = logger.level
@@ -67,7 +66,7 @@ def read_split(name: str, split: str, data_dir: str | None,
         with contextlib.redirect_stdout(io.StringIO()):
             # what may not be read would be downloaded again
             check_access(folder, folders=os.R_OK | os.X_OK)
-            builder = tfds.builder(name, data_dir=data_dir)
+            builder = tfds.builder(name, data_dir=data_dir and folder.parent)
             if not builder.is_prepared():
                 _download(tfds, builder)
             config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
