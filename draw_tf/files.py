@@ -19,7 +19,7 @@ def local_path(path: PathLike, name: str = "path",
     """The path that a person's text means, in which a leading ~ is a home folder.
 
     A path that it returned stays as it is when it is given again. Raises an `error_class`, whose
-    message begins with `name`, where no home folder is known, or no path can have a character.
+    message begins with `name`, for an unknown home folder or a character that no path can have.
     """
     text = os.fsdecode(path)
     if "\0" in text:
@@ -35,7 +35,7 @@ def local_path(path: PathLike, name: str = "path",
 
 def tensorflow_path(path: PathLike, name: str = "path",
                     error_class: type[DRAWError] = ConfigError) -> pathlib.Path:
-    """`local_path` for TensorFlow, which takes UTF-8 only, and a checkpoint's for a pattern."""
+    """`local_path` of what TensorFlow uses; refuses what is not UTF-8, or is a pattern to it."""
     path = local_path(path, name, error_class)
     special = sorted(set("*?[]\\") & set(str(path)))
     if special:
@@ -65,9 +65,9 @@ def found(folder: PathLike, pattern: str) -> list[pathlib.Path]:
 
 def check_access(path: PathLike, files: int = os.R_OK,
                  folders: int = os.R_OK | os.W_OK | os.X_OK, below: bool = True) -> None:
-    """Raises OSError where a file, or a folder and what is `below` it, is and may not be used.
+    """Raises OSError where a file, or a folder and what is `below` it, may not be used as asked.
 
-    `files` and `folders` say how they are used: sums of os.R_OK, os.W_OK and os.X_OK.
+    `files` and `folders` are sums of os.R_OK, os.W_OK and os.X_OK. What is not there is fine.
     """
     if not exists(path):
         return

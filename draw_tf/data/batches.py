@@ -33,22 +33,21 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
                   binarize: str = "none", num_shards: int = 1, shards=None) -> tf.data.Dataset:
     """The endless stream of training batches, each float32 [N/R, H, W, C] in [0, 1].
 
-    Every image is seen once an epoch, in a new order every epoch. A batch depends on `images`,
-    `batch_size`, `seed`, `binarize` and the number of its step alone. Raises ConfigError for an
+    Every image is seen once an epoch, in a new order every epoch. Raises ConfigError for an
     argument out of its range.
 
     Args:
-      images, seed: what to train on, and a whole number from 0 to 2**31 - 1.
-      batch_size, num_shards: N images per step, which R replicas share: N/R rows each, in order.
-      start_step: the step of the first batch, a whole number as `seed` is.
+      images, batch_size: what to train on; and N, images per step over all shards.
+      seed, start_step: whole numbers from 0 to 2**31 - 1; the first batch is of step `start_step`.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
         each time an image is seen, as "static" is too for images without end (`Images.make`).
+      num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
       shards: the replicas of this worker, whose parts of a step come one after the other; or all.
     """
     check_whole(0, seed=seed, start_step=start_step)
     check_whole(1, batch_size=batch_size, num_shards=num_shards)
     check_batch(batch_size, num_shards)
-    TrainConfig(binarize=binarize)  # refuses another word
+    TrainConfig(binarize=binarize)  # checks it
     shards = list(range(num_shards) if shards is None else shards)
     if not shards or not set(shards) <= set(range(num_shards)):
         raise ConfigError(f"shards must be among 0..{num_shards - 1}, got {shards}")

@@ -29,8 +29,8 @@ def read_colour(name: str, split: str, *_) -> np.ndarray:
     A pixel is a mixture of the image's ink and ground, as much ink as the grey digit has.
     """
     share = read(name, split) / 255  # [M, 28, 28, 1], of ink
-    first = {"train": 0, "test": 4500}[split]
-    ink, ground = colours(first + np.arange(len(share)))[:, :, np.newaxis, np.newaxis]  # [M,1,1,3]
+    indices = np.arange(len(share)) + {"train": 0, "test": 4500}[split]
+    ink, ground = colours(indices)[:, :, np.newaxis, np.newaxis]  # [M, 1, 1, 3]
     return np.rint(255 * (share * ink + (1 - share) * ground)).astype(np.uint8)  # [M, 28, 28, 3]
 
 
@@ -40,9 +40,9 @@ def colours(indices: np.ndarray) -> np.ndarray:
     Both go over the whole circle of hues, and the ink is always the lighter one.
     """
     # Multiples of these two spread evenly over the unit square (Martin Roberts's R2 sequence).
-    hues = np.outer([0.7548776662466927, 0.5698402909980532], indices)[..., np.newaxis] % 1
+    hues = np.outer([0.7548776662466927, 0.5698402909980532], indices) % 1  # [2, M]
     lightness = np.reshape([0.7, 0.15], [2, 1, 1])
-    pure = np.clip(np.abs((hues * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)  # [2, M, 3]
+    pure = np.clip(np.abs((hues[..., np.newaxis] * 6 + [0, 4, 2]) % 6 - 3) - 1, 0, 1)  # [2, M, 3]
     luma = (pure @ LUMA)[..., np.newaxis]  # [2, M, 1]
     darker = pure * lightness / luma  # [2, M, 3], mixed with black
     lighter = pure + (1 - pure) * (lightness - luma) / (1 - luma)  # [2, M, 3], mixed with white

@@ -116,10 +116,8 @@ def _image(file):
     for magic, kind, part in ((_PNG, PngImageFile, _png_part), (_JPEG, JpegImageFile, _jpeg_part)):
         if start.startswith(magic):
             for kept in (_ALL, _ORIENTATION):
-                file.seek(len(magic))
                 with contextlib.suppress(Exception):  # of metadata, which come before the pixels
                     return kind(part(file, kept))
-            file.seek(len(magic))
             return kind(part(file, ()))
     if start[4:] == b"ftyp":
         raise UnreadableError("it is in HEIC or a format like it: save it as JPEG first")
@@ -128,6 +126,7 @@ def _image(file):
 
 def _png_part(file, kept):
     """A PNG without metadata, except those in `kept` that say how to turn it."""
+    file.seek(len(_PNG))
     head, pixels, size = [_PNG], list[bytes](), 0
     while len(start := file.read(8)) == 8 and size < 8 * MAX_PIXELS:
         length, kind = struct.unpack(">I4s", start)
@@ -171,7 +170,7 @@ def _upright(image, side, mode):
         raise UnreadableError(f"it has {full / 1e6:.1f} megapixels, and the most for a picture of "
                               f"its kind is {MAX_PIXELS * full / needed / 1e6:.0f}")
     image.load()
-    with contextlib.suppress(Exception):  # of odd metadata, once it is turned
+    with contextlib.suppress(Exception):  # odd metadata, which are written after the turn
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -66,7 +66,7 @@ def read_split(name: str, split: str, data_dir: str | None,
         with contextlib.redirect_stdout(io.StringIO()):
             # what may not be read would be downloaded again
             check_access(folder, folders=os.R_OK | os.X_OK)
-            builder = tfds.builder(name, data_dir=data_dir and folder.parent)
+            builder = tfds.builder(name, data_dir=data_dir and str(folder.parent))
             if not builder.is_prepared():
                 _download(tfds, builder)
             config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
