@@ -5,9 +5,9 @@ import fnmatch
 import json
 import os
 import pathlib
-import tempfile
+import secrets
 
-from draw_tf.errors import ConfigError, DRAWError, why
+from draw_tf.errors import ConfigError, DRAWError, written
 
 PathLike = str | os.PathLike[str]
 
@@ -19,29 +19,23 @@ def local_path(path: PathLike, name: str = "path",
     """The path that a person's text means, in which a leading ~ is a home folder.
 
     A path that it returned stays as it is when it is given again. Raises an `error_class`, whose
-    message begins with `name`, where the home folder is not known, or the path has a character that
-    none can have.
+    message begins with `name`, for an unknown home folder or a character that no path can have.
     """
     text = os.fsdecode(path)
     if "\0" in text:
         raise error_class(f"{name} must not contain the character \\0, got {text!r}")
     full = os.path.expanduser(text)
-    nowhere = text[:2] in ("~", "~/") and not os.environ.get("HOME", "~")
-    if text.startswith("~") and (full.startswith("~") or nowhere):
+    nowhere = full.startswith("~") or text[:2] in ("~", "~/") and not os.environ.get("HOME", "~")
+    if text.startswith("~") and nowhere:
         raise error_class(f"{name} {text} begins with ~, and no home folder is known for it: give "
                           "the whole path")
     result = pathlib.Path(full)
-    # a folder that is named ~, as in ./~
-    return pathlib.Path(os.path.abspath(full)) if str(result).startswith("~") else result
+    return result.absolute() if str(result).startswith("~") else result  # a folder named ~: ./~
 
 
 def tensorflow_path(path: PathLike, name: str = "path",
                     error_class: type[DRAWError] = ConfigError) -> pathlib.Path:
-    """`local_path` of what TensorFlow itself will read or write.
-
-    For TensorFlow a path is UTF-8, and that of a checkpoint a pattern. Raises an `error_class` also
-    for a path that it would misunderstand.
-    """
+    """`local_path` of what TensorFlow uses; refuses what is not UTF-8, or is a pattern to it."""
     path = local_path(path, name, error_class)
     special = sorted(set("*?[]\\") & set(str(path)))
     if special:
@@ -65,19 +59,15 @@ def found(folder: PathLike, pattern: str) -> list[pathlib.Path]:
 
     Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.
     """
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
+    names = os.listdir(folder) if exists(folder) else []
     return [pathlib.Path(folder, name) for name in fnmatch.filter(names, pattern)]
 
 
 def check_access(path: PathLike, files: int = os.R_OK,
                  folders: int = os.R_OK | os.W_OK | os.X_OK, below: bool = True) -> None:
-    """Checks that a file may be used, or a folder and what is `below` it; fine where none is.
+    """Raises OSError where a file, or a folder and what is `below` it, may not be used as asked.
 
-    Raises OSError where one may not be used as `files` or `folders` say, sums of os.R_OK, os.W_OK
-    and os.X_OK.
+    `files` and `folders` are sums of os.R_OK, os.W_OK and os.X_OK. What is not there is fine.
     """
     if not exists(path):
         return
@@ -89,30 +79,29 @@ def check_access(path: PathLike, files: int = os.R_OK,
 
 
 def write_whole(path: PathLike, content: bytes | str) -> None:
-    """Writes a file so that a reader sees the old content or the new, never a part of it.
+    """Writes bytes, or text as UTF-8, so that a reader sees the old content or the new.
 
-    The content, bytes or text to write as UTF-8, goes to a file beside `path`, reaches the disk,
-    and takes the name. An interrupted write leaves `path` as it was. Links are followed, and what
-    is not a regular file, such as /dev/stdout, is written to directly. Raises OSError, also where
-    the folder does not exist.
+    The content reaches the disk in a file beside `path`, which takes its name. Links are followed,
+    and what is not a regular file, such as /dev/stdout, is written to directly. Raises OSError.
     """
     path = pathlib.Path(os.path.realpath(local_path(path)))
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    if exists(path) and not path.is_file():
+    there = exists(path)
+    if there and not path.is_file():
         path.write_bytes(data)
         return
     # the name may be as long as names can be
-    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name[:50]}.", suffix=".partial",
-                                           dir=path.parent)
+    partial = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.partial")
     try:
-        with open(descriptor, "wb") as file:
+        with open(partial, "xb") as file:
+            if there:
+                os.chmod(partial, path.stat().st_mode & 0o777)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, path.stat().st_mode & 0o777 if exists(path) else 0o666 & ~_umask())
         os.replace(partial, path)
     except BaseException:
-        os.unlink(partial)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -128,31 +117,17 @@ def write_json(path: PathLike, content: object) -> None:
 
 
 def check_output(name: str, path: PathLike, *endings: str) -> None:
-    """Checks, before the work, that a result can be written to `path`, the value of flag `name`.
-
-    Raises:
-      ConfigError: the file cannot be written, or its name ends in none of the `endings`.
-    """
+    """Raises ConfigError unless a result can be written to `path`, the value of flag `name`."""
     path = local_path(path, name)
     if endings and not path.name.lower().endswith(endings):
         raise ConfigError(f"{name} must end in {' or '.join(endings)}, got {str(path)!r}")
-    try:
-        there = exists(path)
-    except OSError as error:
-        raise ConfigError(f"{name} cannot be written: {why(error)}") from error
+    with written(name, ConfigError):
+        special = exists(path) and not path.is_file()  # such as /dev/stdout
     if path.is_dir():
         raise ConfigError(f"{name} must be a file, and {path} is a folder")
-    if there and not path.is_file():  # such as /dev/stdout
-        if not os.access(path, os.W_OK):
-            raise ConfigError(f"{name} cannot be written: {path} may not be written to")
-        return
     folder = os.path.dirname(os.path.realpath(path))
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+    if special and not os.access(path, os.W_OK):
+        raise ConfigError(f"{name} cannot be written: {path} may not be written to")
+    if not (special or os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         raise ConfigError(f"{name} cannot be written: {path.parent} is not a folder that can be "
                           "written to")
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

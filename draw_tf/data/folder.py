@@ -1,27 +1,28 @@
 """A folder of one's own pictures as a data set."""
 
+import collections
 import errno
 import hashlib
-import itertools
 import os
 import pathlib
 import re
 import stat
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from draw_tf.data.picture import ENDINGS, MODES, UnreadableError, fitted, opened, quiet
-from draw_tf.data.reading import collect
+from draw_tf.data.picture import ENDINGS, MODES, UnreadableError, fitted, opened
+from draw_tf.data.tfds import collect
 from draw_tf.errors import ConfigError
 from draw_tf.files import MADE_HERE, local_path
 
-# What systems and tools put among pictures, in small letters; hidden names begin with a dot.
-NOT_PICTURES = {
-    "$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir",
-    "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__pycache__", "node_modules",
-    "site-packages"}
+# What is hidden, and what systems and tools put among pictures, in any case.
+NOT_PICTURES = re.compile(
+    r"\..*|\$recycle\.bin|recycler|system volume information|lost\+found|__macosx|@eadir|@recycle"
+    r"|@recently-snapshot|#recycle|#snapshot|__pycache__|node_modules|site-packages|.*\.lrdata",
+    re.IGNORECASE | re.DOTALL)
 OF_A_RUN = {"checkpoints", "weights.npz", "metrics.jsonl", ".lock"}  # beside config.json
 HELD_OUT = 0.1  # of the pictures
 
@@ -32,36 +33,26 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
     They are sorted by their path. About a tenth of them, at least one, is the test split: a picture
     belongs to it by the content of its file, so that neither its name nor other pictures move it.
     Files that cannot be read and folders that may not be entered are left out and counted on
-    standard error. What is hidden, what systems and tools keep for themselves, and what this
-    package wrote are no pictures. Links are followed, and the same file counts once.
-
-    Raises:
-      ConfigError: PATH is not a folder, it holds fewer than two pictures or none of a split can be
-        read, or C is neither 1 nor 3.
+    standard error. Links are followed, and the same file counts once. Raises ConfigError where PATH
+    is not a folder or has fewer than two pictures, none of a split can be read, or C is not 1 or 3.
     """
     if shape[2] not in MODES:
         raise ConfigError(f"dataset {name} has images of 1 or 3 channels, not {shape[2]}")
-    paths, closed = _found(name)
-    broken = []
-
-    def parts(pool, paths):
-        for path, picture in zip(
-                paths, pool.map(_picture, paths, itertools.repeat(shape)), strict=True):
-            if isinstance(picture, str):
-                broken.append(f"{path} ({picture})")
-            else:
-                yield picture[np.newaxis]  # [1, H, W, C]
-
-    with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        paths = _split(name, paths, split, pool)
-        pixels = collect(parts(pool, paths), len(paths), shape, name)  # [M, H, W, C]
+    found, closed = _found(name)
+    reasons = dict[pathlib.Path, str]()
+    workers = min(4, os.cpu_count() or 1)
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(workers) as pool:
+        paths = _split(name, found, split, pool)
+        pictures = pool.map(lambda path: _picture(path, shape, reasons), paths)
+        pixels = collect(pictures, len(paths), shape, name)  # [M, H, W, C]
+    broken = [f"{path} ({reasons[path]})" for path in paths if path in reasons]
     if not len(pixels):
         raise ConfigError(f"dataset {name}: none of the {len(paths)} pictures for {split} can be "
                           f"read, the first being {broken[0]}")
-    for what, left_out in ((f"{len(broken)} of {len(paths)} pictures for {split} that cannot be "
-                            "read", broken),
-                           (f"for {split} the pictures of {len(closed)} folder"
-                            f"{'s' * (len(closed) > 1)} that cannot be entered", closed)):
+    for what, left_out in (
+            (f"{len(broken)} of {len(paths)} pictures for {split} that cannot be read", broken),
+            (f"for {split} the pictures of {len(closed)} folder{'s' * (len(closed) > 1)} that "
+             "cannot be entered", closed)):
         if left_out:
             print(f"dataset {name}: left out {what}, the first being {left_out[0]}",
                   file=sys.stderr, flush=True)
@@ -69,36 +60,35 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
 
 
 def _found(name):
-    """The files that may be pictures, sorted by path, and the folders that cannot be entered."""
+    """The files that may be pictures, and the folders that cannot be entered, each sorted."""
     text = name.partition(":")[2]
     root = str(local_path(text, "dataset folder:"))
-    try:
-        os.scandir(text and root).close()
-    except OSError as error:
-        reason = (f"cannot be read ({error.strerror})" if text and os.path.isdir(root)
-                  else "is not one")
-        raise ConfigError(f"dataset {name} needs a folder, and {text!r} {reason}") from error
+    if not (text and os.path.isdir(root)):
+        raise ConfigError(f"dataset {name} needs a folder, and {text!r} is not one")
     files, closed, seen = [], set(), set()
-    waiting, links = [root], list[str]()
-    while waiting or links:  # links last: what is below the folder is found where it lies
-        path = waiting.pop() if waiting else links.pop(0)
-        picture = path.lower().endswith(ENDINGS)
+    waiting = collections.deque([root])
+    while waiting:
+        path = waiting.popleft()
+        picture = path.lower().endswith(ENDINGS) and not os.path.isdir(path)
         try:
             status = os.stat(path)
             key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
             if key in seen:
                 continue
             seen.add(key)
-            if stat.S_ISREG(status.st_mode) and picture:
-                files.append(pathlib.Path(path))
-            elif stat.S_ISDIR(status.st_mode):
-                picture = False
+            if stat.S_ISDIR(status.st_mode):
                 for entry in _entries(path, path == root):
-                    (links if entry.is_symlink() else waiting).append(entry.path)
+                    # links last: what is below the folder is found where it lies
+                    (waiting.append if entry.is_symlink() else waiting.appendleft)(entry.path)
+            elif picture and stat.S_ISREG(status.st_mode):
+                files.append(pathlib.Path(path))
         except OSError as error:
+            if path == root:
+                raise ConfigError(f"dataset {name} needs a folder, and {text!r} cannot be read "
+                                  f"({error.strerror})") from error
             if picture:  # reading will say why
                 files.append(pathlib.Path(path))
-            elif not (isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP):
+            elif error.errno not in (errno.ENOENT, errno.ELOOP):
                 folder = path if os.path.isdir(path) else os.path.dirname(path)
                 closed.add(f"{folder} ({error.strerror})")
     return sorted(files), sorted(closed)
@@ -111,30 +101,23 @@ def _entries(path, named):
     run = "config.json" in names and not OF_A_RUN.isdisjoint(names)
     if (run or "pyvenv.cfg" in names) and not named:
         return []
-    return [entry for entry in entries if not (
-        entry.name.startswith(".") or entry.name.lower() in NOT_PICTURES
-        or entry.name.lower().endswith(".lrdata")
-        or run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name))]
+    return [entry for entry in entries if not (NOT_PICTURES.fullmatch(entry.name) or (
+        run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name)))]
 
 
 def _split(name, paths, split, pool):
     """The files of a split, sorted by path."""
-    keys = dict(zip(paths, pool.map(_key, paths), strict=True))
-    ranked = sorted((keys[path], path) for path in paths if keys[path] is not None)
+    ranked = sorted((key, path) for key, path in zip(pool.map(_key, paths), paths, strict=True)
+                    if key is not None)
     if len(ranked) < 2:
         raise ConfigError(
             f"dataset {name} needs at least two pictures ({', '.join(ENDINGS)}), one to train on "
             f"and one to hold out, and there {'is one' if ranked else 'are none'}")
-
-    def readable(entry):
-        return not isinstance(_picture(entry[1], (1, 1, 1)), str)
-
-    held_out = min(max(1, sum(key < HELD_OUT for key, _ in ranked)), len(ranked) - 1)
-    if not any(map(readable, ranked[:held_out])):  # the next that can be read, if there is one
-        held_out += next(
-            (k for k, entry in enumerate(ranked[held_out:-1], 1) if readable(entry)), 0)
-    return sorted(path for _, path in (
-        ranked[:held_out] if split == "test" else ranked[held_out:]))
+    # at least one is held out that can be read, if there is one
+    first = next((rank for rank, (_, path) in enumerate(ranked[:-1])
+                  if len(_picture(path, (1, 1, 1), {}))), 0)
+    count = max(first + 1, min(sum(key < HELD_OUT for key, _ in ranked), len(ranked) - 1))
+    return sorted(path for _, path in (ranked[:count] if split == "test" else ranked[count:]))
 
 
 def _key(path):
@@ -151,10 +134,11 @@ def _key(path):
     return int.from_bytes(content.digest(), "big") / 2**64
 
 
-def _picture(path, shape):
-    """A picture as uint8 [H, W, C], or why it cannot be read."""
+def _picture(path, shape, reasons):
+    """A picture, uint8 [1, H, W, C]; or [0, H, W, C] where `reasons` says why it cannot be read."""
     try:
         with opened(path) as image:
-            return fitted(image, shape)
+            return fitted(image, shape)[np.newaxis]
     except UnreadableError as error:
-        return str(error)
+        reasons[path] = str(error)
+        return np.empty((0, *shape), np.uint8)

@@ -21,7 +21,8 @@ from draw_tf.files import local_path
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
     splits: dict[str, str]  # what `read` takes for "train", "test" and, if any, "validation"
-    read: Callable = tfds.read_split  # (name, entry of splits, data_dir, shape) to uint8 pixels
+    read: Callable | None = None  # (name, entry of splits, data_dir, shape) to pixels; None is TFDS
+    fit: Callable = tf.identity  # brings images of TFDS that differ to one shape
     binary: bool = False  # pixels are 0 or 1, a draw of grey images, and not levels 0..255
     part_of: tuple[str, ...] = ()  # data sets whose training images include this one's
     compose: Callable | None = None  # (pixels, key, numbers) to images, as `Images.make`
@@ -41,10 +42,10 @@ _REGISTRY = {
     "mnist": _DataSet(_HOLD_OUT_LAST),
     "fashion_mnist": _DataSet(_HOLD_OUT_LAST),
     "binarized_mnist": _DataSet(_THREE, binary=True),  # TensorFlow Datasets has 0 and 1 here
-    "omniglot": _DataSet(_HOLD_OUT_TENTH, functools.partial(tfds.read_split, fit=tfds.letter)),
+    "omniglot": _DataSet(_HOLD_OUT_TENTH, fit=tfds.letter),
     "cifar10": _DataSet(_HOLD_OUT_TENTH),
     "svhn_cropped": _DataSet(_HOLD_OUT_TENTH),
-    "celeb_a": _DataSet(_THREE, functools.partial(tfds.read_split, fit=tfds.face)),
+    "celeb_a": _DataSet(_THREE, fit=tfds.face),
     "folder:PATH": _DataSet(_TWO, folder.read),
 }
 
@@ -138,19 +139,21 @@ def load(name: str, split: str, data_dir: str | None = None,
     if split not in entry.splits:
         raise ConfigError(f"split of dataset {name} must be one of {', '.join(entry.splits)}, "
                           f"got {split!r}")
-    pixels = entry.read(name, entry.splits[split], data_dir, shape)  # [M, H, W, C]
+    part = entry.splits[split]
+    pixels = (entry.read(name, part, data_dir, shape) if entry.read
+              else tfds.read_split(name, part, data_dir, entry.fit))  # [M, H, W, C]
     make = entry.compose and functools.partial(entry.compose, pixels)
     if make:
         key = zlib.crc32(f"{name}/{split}".encode())
         pixels = make(key, tf.range(len(pixels), dtype=tf.int64)).numpy()  # [M, H, W, C]
-    labels = entry.labels and entry.labels(entry.splits[split])  # [M]
+    labels = entry.labels and entry.labels(part)  # [M]
     return Images(pixels, 1 if entry.binary else 255, name, split, make, labels)
 
 
 def is_here(name: str, data_dir: str | None = None) -> bool:
     """Whether `load` finds the images of a data set on this machine and downloads nothing."""
     read = _entry(name).read
-    if getattr(read, "func", read) is tfds.read_split:
+    if read is None:
         return tfds.is_prepared(name, data_dir)
     return read is not folder.read or local_path(name.partition(":")[2], "dataset").is_dir()
 

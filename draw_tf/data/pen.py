@@ -1,7 +1,7 @@
 """A digit that somebody wrote, as a photograph or a drawing shows it, made like MNIST's."""
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 SIDE = 224  # pixels of the longer side in which a digit is looked for
 BOX = 20 / 28  # the part of an image's side that a digit of MNIST fills
@@ -16,29 +16,29 @@ def on_light_ground(pixels: np.ndarray) -> bool:
     return bool(np.median(border) > ((low + high) / 2 if high - low > FAINTEST else 0.5))
 
 
-def like_mnist(pixels: np.ndarray, height: int, width: int) -> np.ndarray | None:
-    """A light digit on a dark ground [h, w] as float32 [height, width] in [0, 1]; None without one.
+def like_mnist(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray | None:
+    """A light digit on a dark ground [h, w, 1] as float32 [H, W, 1] in [0, 1]; None without one.
 
-    As in MNIST, the digit is fitted to a box of 20/28 of the image and its centre of mass lies in
-    the middle. The ground is 0 and the ink 1, however the paper was lit, and a line that would be
-    thinner than MNIST's is made thicker.
+    It is fitted to a box of 20/28 of the image, its centre of mass in the middle. The ground is 0
+    and the ink 1, however the paper was lit, and lines are at least as thick as MNIST's.
     """
-    ink = _ink(Image.fromarray(np.ascontiguousarray(pixels, np.float32)))  # [SIDE, w] or [h, SIDE]
+    ink = _ink(Image.fromarray(np.ascontiguousarray(pixels[..., 0], np.float32)))
     if ink is None:
         return None
     ink = _cut(ink)
-    ink = _cut(_thickened(ink, STROKE * max(ink.shape)))
-    scale = BOX * min(height / ink.shape[0], width / ink.shape[1])
-    size = [max(1, round(side * scale)) for side in reversed(ink.shape)]
-    small = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC))
+    ink = _cut(_thickened(ink, STROKE * max(ink.size)))
+    height, width, _ = shape
+    scale = BOX * min(height / ink.height, width / ink.width)
+    ink = ink.resize([max(1, round(side * scale)) for side in ink.size], Image.Resampling.BICUBIC)
+    small = np.asarray(ink)  # [<=H, <=W]
     small = np.clip(small / np.percentile(small, 98), 0, 1)
-    image = np.zeros((height, width), np.float32)
-    image[_middle(small.sum(axis=1), height), _middle(small.sum(axis=0), width)] = small
+    image = np.zeros(shape, np.float32)  # [H, W, 1]
+    image[_middle(small.sum(axis=1), height), _middle(small.sum(axis=0), width), 0] = small
     return image
 
 
 def _ink(image):
-    """How much ink there is, float32 [h, w] in [0, 1], the light of the paper being taken off."""
+    """How much ink there is, in [0, 1], the light of the paper being taken off; None for none."""
     scale = SIDE / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]
     image = image.resize(size, Image.Resampling.BICUBIC)
@@ -47,27 +47,27 @@ def _ink(image):
     paper = coarse.filter(ImageFilter.MinFilter(27)).filter(ImageFilter.MaxFilter(27))
     ink = np.asarray(image) - np.asarray(paper.resize(size, Image.Resampling.BILINEAR))  # [h, w]
     ink = (ink + sum(np.roll(ink, by, axis) for by in (-1, 1) for axis in (0, 1))) / 5  # less noise
-    darkest = ink.max()
-    return np.clip((ink / darkest - 0.25) / 0.5, 0, 1) if darkest > FAINTEST else None
+    if ink.max() <= FAINTEST:
+        return None
+    return Image.fromarray(np.clip((ink / ink.max() - 0.25) / 0.5, 0, 1))
 
 
 def _cut(ink):
-    """The part of a picture [h, w] that has ink."""
-    rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
-    return ink[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    """The part of a picture that has ink."""
+    return ink.crop(Image.fromarray(np.asarray(ink) > 0.5).getbbox())
 
 
 def _thickened(ink, thickness):
-    """Ink [h, w] whose lines are `thickness` pixels thick on average, or thicker."""
+    """Ink whose lines are `thickness` pixels thick on average, or thicker."""
     margin = int(thickness)
-    image = Image.fromarray(np.pad(ink, margin))
+    ink = ImageOps.expand(ink, margin)
     for _ in range(margin // 2):
-        dark = np.asarray(image) > 0.5
+        dark = np.asarray(ink) > 0.5  # [h, w]
         edges = sum((dark ^ np.roll(dark, 1, axis)).sum() for axis in (0, 1))
         if 2.5 * dark.sum() / max(edges, 1) >= thickness:  # 2 / edges, which are stairs
             break
-        image = image.filter(ImageFilter.MaxFilter(3))
-    return np.asarray(image)
+        ink = ink.filter(ImageFilter.MaxFilter(3))
+    return ink
 
 
 def _middle(mass, side):

@@ -22,10 +22,10 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # what may say how the camera was held: a chunk and keywords of text chunks of PNG, JPEG's APP1
 _ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp", 0xE1)
 _ALL = (*_ORIENTATION, "all else")
-_TURNS = dict(zip(range(2, 9), (
-    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
-    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90), strict=True))  # by EXIF's orientation
+
+
+class UnreadableError(Exception):
+    """A file is no picture that can be read; says why."""
 
 
 def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,
@@ -50,46 +50,29 @@ def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,
     """
     if shape[2] not in MODES:
         raise DataError(f"pictures can be made for images of 1 or 3 channels, not {shape[2]}")
-    return np.stack([_prepared(path, shape, invert, dark_background, fit_digit) for path in paths])
 
+    def prepared(path):
+        """One of the pictures, float32 [H, W, C]."""
+        try:
+            with warnings.catch_warnings(action="ignore"), opened(path) as image:
+                digit = fit_digit and shape[2] == 1 and image.size != shape[1::-1]
+                pixels = fitted(image, shape, pen.SIDE if digit else None)
+        except UnreadableError as error:
+            raise DataError(f"picture {path} cannot be read: {error}") from error
+        pixels = pixels.astype(np.float32) / 255  # [H, W, C], of a digit [h, w, 1]
+        if invert or (invert is None and dark_background and pen.on_light_ground(pixels)):
+            pixels = 1 - pixels
+        result = pen.like_mnist(pixels, shape) if digit else pixels
+        if result is None:
+            raise DataError(f"picture {path} shows no digit: it is of one level everywhere")
+        return result
 
-def _prepared(path, shape, invert, dark_background, fit_digit):
-    """One of `pictures`, float32 [H, W, C]."""
-    try:
-        with quiet(), opened(path) as image:
-            fit_digit = fit_digit and shape[2] == 1 and image.size != shape[1::-1]
-            pixels = whole(image, pen.SIDE) if fit_digit else fitted(image, shape)
-    except UnreadableError as error:
-        raise DataError(f"picture {path} cannot be read: {error}") from error
-    pixels = pixels.astype(np.float32) / 255  # [H, W, C], of a digit [h, w, 1]
-    if invert or (invert is None and dark_background and pen.on_light_ground(pixels)):
-        pixels = 1 - pixels
-    if not fit_digit:
-        return pixels
-    digit = pen.like_mnist(pixels[..., 0], *shape[:2])  # [H, W]
-    if digit is None:
-        raise DataError(f"picture {path} shows no digit: it is of one level everywhere")
-    return digit[..., np.newaxis]
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hides Pillow's warnings of files that are odd or large."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-class UnreadableError(Exception):
-    """A file is no picture that can be read; says why."""
+    return np.stack([prepared(path) for path in paths])
 
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens a picture, of which nothing but the header has been read.
-
-    What is wrong with its metadata is no obstacle. Raises UnreadableError, in the block too.
-    """
+    """Opens a picture whatever its metadata are; raises UnreadableError, in the block too."""
     try:
         with open(path, "rb") as file, _image(file) as image:
             yield image
@@ -97,35 +80,34 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableError("it has too many pixels") from error
+    except IsADirectoryError as error:
+        raise UnreadableError("it is a folder") from error
     except OSError as error:
         text = error.strerror if error.filename else "it is not a picture, or is damaged"
-        raise UnreadableError(
-            "it is a folder" if isinstance(error, IsADirectoryError) else text) from error
+        raise UnreadableError(text) from error
     except Exception as error:  # Pillow raises many kinds
         raise UnreadableError("it is damaged") from error
 
 
-def fitted(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
-    """The middle of an open picture as uint8 [H, W, C]; transparent parts are white."""
-    height, width, channels = shape
-    image = _upright(image, 2 * max(height, width), MODES[channels])
-    image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-    return _opaque(image, MODES[channels]).reshape(shape)
+def fitted(image: Image.Image, shape: tuple[int, int, int], side: int | None = None) -> np.ndarray:
+    """The middle of an open picture as uint8 [H, W, C]; transparent parts are white.
 
-
-def whole(image: Image.Image, side: int) -> np.ndarray:
-    """All of an open picture, its longer side at most `side`, as grey levels uint8 [h, w, 1].
-
-    Transparent parts are white, or black where they are most of the picture and the rest is light.
+    With a `side`: all of it, uint8 [h, w, C], its longer side at most that. Transparent parts are
+    then black where they are most of the picture and the rest is light.
     """
-    image = _upright(image, side, "L")
-    image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    ground = "white"
-    if image.mode == "RGBA":  # so that ink on nothing can be seen, whether it is dark or light
-        grey, opaque = (np.asarray(image.convert("LA"))[..., i] / 255 for i in (0, 1))  # [h, w]
-        if np.mean(opaque) < 0.5 and np.sum(grey * opaque) > np.sum(opaque) / 2:
-            ground = "black"
-    return _opaque(image, "L", ground)[..., np.newaxis]
+    height, width, channels = shape
+    image = _upright(image, side or 2 * max(height, width), MODES[channels])
+    if side:
+        image.thumbnail((side, side), Image.Resampling.BICUBIC)
+    else:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    if image.mode == "RGBA":
+        grey, opaque = np.moveaxis(np.asarray(image.convert("LA")) / 255, -1, 0)  # [h, w] each
+        # ink on nothing can be seen, whether it is dark or light
+        dark = side and np.mean(opaque) < 0.5 and np.sum(grey * opaque) > np.sum(opaque) / 2
+        ground = Image.new("RGBA", image.size, "black" if dark else "white")
+        image = Image.alpha_composite(ground, image).convert(MODES[channels])
+    return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def _image(file):
@@ -134,10 +116,8 @@ def _image(file):
     for magic, kind, part in ((_PNG, PngImageFile, _png_part), (_JPEG, JpegImageFile, _jpeg_part)):
         if start.startswith(magic):
             for kept in (_ALL, _ORIENTATION):
-                file.seek(len(magic))
                 with contextlib.suppress(Exception):  # of metadata, which come before the pixels
                     return kind(part(file, kept))
-            file.seek(len(magic))
             return kind(part(file, ()))
     if start[4:] == b"ftyp":
         raise UnreadableError("it is in HEIC or a format like it: save it as JPEG first")
@@ -146,17 +126,16 @@ def _image(file):
 
 def _png_part(file, kept):
     """A PNG without metadata, except those in `kept` that say how to turn it."""
-    head, size = [_PNG], 0
-    pixels: list[bytes] = []
+    file.seek(len(_PNG))
+    head, pixels, size = [_PNG], list[bytes](), 0
     while len(start := file.read(8)) == 8 and size < 8 * MAX_PIXELS:
         length, kind = struct.unpack(">I4s", start)
-        text = kind in (b"tEXt", b"zTXt", b"iTXt") and length <= 2**20
-        if not (text or kind in (b"eXIf", b"tRNS") or kind[:1].isupper()):
+        needed = kind in (*kept, b"tRNS") or kind[:1].isupper()
+        if not needed and (kind not in (b"tEXt", b"zTXt", b"iTXt") or length > 2**20):
             file.seek(length + 4, io.SEEK_CUR)
             continue
         content = file.read(length + 4)
-        name = content.split(b"\0", 1)[0] if text else kind
-        if name in kept or name == b"tRNS" or kind[:1].isupper():
+        if needed or content.split(b"\0", 1)[0] in kept:
             (pixels if kind in (b"IDAT", b"IEND") else head).append(start + content)
             size += length
     return io.BytesIO(b"".join(head + pixels))
@@ -191,17 +170,9 @@ def _upright(image, side, mode):
         raise UnreadableError(f"it has {full / 1e6:.1f} megapixels, and the most for a picture of "
                               f"its kind is {MAX_PIXELS * full / needed / 1e6:.0f}")
     image.load()
-    with contextlib.suppress(Exception):  # of odd metadata
-        turn = _TURNS.get(image.getexif().get(0x0112))
-        image = image if turn is None else image.transpose(turn)
+    with contextlib.suppress(Exception):  # odd metadata, which are written after the turn
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     mode = "RGBA" if image.has_transparency_data else mode
     return image if image.mode == mode else image.convert(mode)  # convert would make a copy
-
-
-def _opaque(image, mode, ground="white"):
-    """An upright picture on a ground, uint8 [h, w] or [h, w, 3]."""
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert(mode)
-    return np.asarray(image)

@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
-from draw_tf.data.reading import collect
 from draw_tf.errors import DataError, DRAWError, why
 from draw_tf.files import check_access, local_path
 
@@ -33,16 +33,31 @@ def _resized(image, side):
     return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)  # [side, side, C]
 
 
-def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
-               fit: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> np.ndarray:
+def collect(parts: Iterable[np.ndarray], count: int, shape: tuple[int, int, int],
+            name: str) -> np.ndarray:
+    """Joins at most `count` images, in parts uint8 [any number, H, W, C], to one [M, H, W, C].
+
+    No other memory is taken. On a terminal, slow reading shows a progress bar with `name`.
+    """
+    pixels = np.empty((count, *shape), np.uint8)  # [count, H, W, C]
+    filled = 0
+    with tqdm(total=count, desc=f"Reading {name}", unit=" images", delay=2, leave=False,
+              disable=None) as bar:
+        for part in parts:
+            pixels[filled:filled + len(part)] = part
+            filled += len(part)
+            bar.update(len(part))
+    return pixels[:filled]
+
+
+def read_split(name: str, split: str, data_dir: str | None,
+               fit: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
     """The images of a split as uint8 [M, H, W, C], in an order that never changes.
 
-    `name` and `split` are TFDS's. A data set that is not in `data_dir` is downloaded first. Each
-    image goes through `fit`, which brings images that differ to one shape. Raises DataError for a
-    data set that is damaged or cannot be downloaded.
+    `name` and `split` are TFDS's. What is not in `data_dir` is downloaded. `fit` brings images that
+    differ to one shape. Raises DataError for what is damaged or cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
-    data_dir = data_dir and str(local_path(data_dir, "data_dir"))
     folder = local_path(data_dir or tfds.core.constants.DATA_DIR, "data_dir") / name
     logger = logging.getLogger("absl")  # where TFDS logs
     level = logger.level
@@ -51,7 +66,7 @@ def read_split(name: str, split: str, data_dir: str | None, shape=None, *,
         with contextlib.redirect_stdout(io.StringIO()):
             # what may not be read would be downloaded again
             check_access(folder, folders=os.R_OK | os.X_OK)
-            builder = tfds.builder(name, data_dir=data_dir)
+            builder = tfds.builder(name, data_dir=data_dir and str(folder.parent))
             if not builder.is_prepared():
                 _download(tfds, builder)
             config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
@@ -78,24 +93,19 @@ def is_prepared(name: str, data_dir: str | None) -> bool:
 
 
 def _download(tfds, builder):
+    import requests  # what TFDS downloads with: proxies and certificates are treated alike
     folder = builder.data_path.parents[1]
     (tfds.enable_progress_bar if sys.stderr.isatty() else tfds.disable_progress_bar)()
     print(f"Downloading {builder.name} to {folder}", file=sys.stderr, flush=True)
     try:
-        _probe(builder.url_infos)
+        for url in list(builder.url_infos or ())[:1]:  # TFDS retries for over three minutes
+            try:
+                requests.head(url, timeout=10)  # any answer will do
+            except requests.RequestException as error:
+                raise OSError(f"no answer from {urllib.parse.urlsplit(url).hostname}") from error
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk, or what was downloaded
         raise DataError(
             f"dataset {builder.name} is not in {folder} and cannot be downloaded ({why(error)}): "
             "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared "
             "it, or use --dataset=digits to train, which needs no download") from error
-
-
-def _probe(urls):
-    """Asks once for the first of `urls`: without a network TFDS retries for over three minutes."""
-    import requests  # what TFDS downloads with: proxies and certificates are treated alike
-    for url in list(urls or ())[:1]:
-        try:
-            requests.head(url, timeout=10)  # any answer will do
-        except requests.RequestException as error:
-            raise OSError(f"no answer from {urllib.parse.urlsplit(url).hostname}") from error

@@ -143,6 +143,19 @@ def test_images_are_read_in_small_parts_into_one_array(prepared, monkeypatch):
     assert collected == [(30, (32, 32, 3), [7, 7, 7, 7, 2])]
 
 
+def test_parts_of_any_length_become_one_array():
+    pixels = np.random.RandomState(0).randint(0, 256, (9, 4, 3, 2)).astype(np.uint8)
+    parts = iter([pixels[:4], pixels[4:4], pixels[4:5], pixels[5:]])
+    np.testing.assert_array_equal(tf_data.collect(parts, 9, (4, 3, 2), "some"), pixels)
+    fewer = tf_data.collect([pixels[:2]], 9, (4, 3, 2), "some")
+    np.testing.assert_array_equal(fewer, pixels[:2])
+
+
+def test_no_bar_where_there_is_no_terminal(capsys):
+    tf_data.collect([np.zeros((1, 2, 2, 1))] * 3, 3, (2, 2, 1), "some")
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_terminal_shows_the_progress_of_the_preparation(prepared, monkeypatch, terminal):
     data_dir, prepare = prepared
