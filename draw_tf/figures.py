@@ -13,7 +13,7 @@ from absl import flags
 from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import check_output, local_path, write_whole
-from draw_tf.pictures import curves, strokes, tiles
+from draw_tf.pictures import curves, tiles
 
 FLAGS = flags.FLAGS
 BLOCK = 2000  # training images
@@ -63,11 +63,11 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)
     if config.binarize != "none":
         images = images.binarized()
-    samples = strokes.probabilities(model.generate(num, seed=0).canvases[-1])  # [N, H, W, C]
+    samples = model.generate(num, seed=0).images[-1].numpy()  # [N, H, W, C]
     # a block at a time: all images as floats may not fit into memory
     blocks = (images.floats(slice(first, first + BLOCK)) for first in range(0, len(images), BLOCK))
     nearest = np.concatenate([block[tiles.nearest(samples, block)] for block in blocks])
-    strokes.save(out / "samples.png", tiles.samples_and_nearest(samples, nearest))
+    write_whole(out / "samples.png", tiles.encode_png(tiles.samples_and_nearest(samples, nearest)))
     print(out / "samples.png")
 
 

@@ -12,7 +12,7 @@ from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, exists, local_path
 from draw_tf.models.completion import SIDES, imagine, kept_half
 from draw_tf.noise import between
-from draw_tf.pictures import saving
+from draw_tf.pictures import strokes
 
 FLAGS = flags.FLAGS
 MODES = ("prior", "reconstruct", "interpolate", "complete")
@@ -46,7 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_string("dataset", None, f"to redraw or complete images of: "
                         f"{', '.join(data.names())}; the run's where not given")
     flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
-    flags.DEFINE_integer("columns", saving.COLUMNS, "steps shown at most in a film strip",
+    flags.DEFINE_integer("columns", strokes.COLUMNS, "steps shown at most in a film strip",
                          lower_bound=1)
     flags.DEFINE_enum("keep", "left", SIDES, "the half that is known in --mode=complete")
     flags.DEFINE_integer("imaginations", 6, "how often each image is completed in --mode=complete",
@@ -162,7 +162,7 @@ def main(_):
     out = local_path(FLAGS.out, "out")
     with contextlib.suppress(OSError):  # reported by the check
         out.parent.mkdir(parents=True, exist_ok=True)
-    check_output("out", out, *saving.ENDINGS)
+    check_output("out", out, *strokes.ENDINGS)
     model = checkpoints.load(FLAGS.workdir)
     _, train_config = checkpoints.read_config(checkpoints.resolve(FLAGS.workdir))
     check_flags(model, out, mode)
@@ -173,14 +173,14 @@ def main(_):
     num = FLAGS.num if images is None else len(images)
     if mode == "complete":
         known = kept_half(FLAGS.keep, *model.config.image_shape[:2])  # [H, W, 1]
-    saving.check(out, model, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns,
+    strokes.check(out, model, num, 0 if known is None else FLAGS.imaginations, FLAGS.columns,
                  redraws)
     if model.shared_noise and not redraws:
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     steps = draw(model, images, mode, seed)
     made = f"{num} image{'s' * (num > 1)} from {FLAGS.workdir}, --mode={mode} --seed={seed}"
     with written(f"out {FLAGS.out}", ConfigError):
-        saving.save(out, model, steps, images, boxes=FLAGS.boxes, columns=FLAGS.columns,
+        strokes.save(out, model, steps, images, boxes=FLAGS.boxes, columns=FLAGS.columns,
                     known=known, caption=made, labels=labels, train=train_config)
     print(f"{made}: {out}")
 

@@ -31,8 +31,7 @@ def shown_images(images: Images, binarize: str) -> np.ndarray:
 def draw(model: ImageModel, shown: np.ndarray) -> Pictures:
     """Pictures of new images, and of `shown` [N, H, W, C] redrawn."""
     trace, generation = model.trace(shown), model.generate(SHOWN, seed=0)
-    redrawn, drawn = (strokes.probabilities(steps.canvases)
-                      for steps in (trace, generation))  # [T, N, H, W, C] each
+    redrawn, drawn = (steps.images.numpy() for steps in (trace, generation))  # [T, N, H, W, C]
     across = math.gcd(len(shown), 4)  # pairs in a row
     pairs = [images[k::across] for k in range(across) for images in (shown, redrawn[-1])]
     images = {"reconstructions": tiles.side_by_side(pairs),
@@ -41,7 +40,7 @@ def draw(model: ImageModel, shown: np.ndarray) -> Pictures:
     gifs = {}
     for tag, canvases, steps in (("reconstructions", redrawn, trace),
                                  ("samples", drawn, generation)):
-        frames = strokes.stroke_frames(canvases, strokes.boxes(model, steps))
+        frames = strokes.stroke_frames(canvases, model.boxes(steps))
         height, width = frames.shape[1:3]
         gifs[f"strokes/{tag}"] = width, height, strokes.encode_gif(frames)
     windows = {scope: getattr(trace, scope) for scope in ("read", "write")}
