@@ -18,8 +18,7 @@ from absl import flags
 from safetensors.numpy import load
 
 from draw_tf import checkpoints, commands
-from draw_tf.checkpoints.weights import weight_shapes
-from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS
+from draw_tf.checkpoints.workdir import CONFIG, PRETRAINED, WEIGHTS, weight_shapes
 from draw_tf.config import DRAWConfig, config_to_dict
 from draw_tf.errors import ConfigError, written
 from draw_tf.evaluation import evaluate_run

@@ -4,7 +4,6 @@
 knows none where its one text file is lost, and deletes old ones before new ones are on the disk.
 """
 
-import collections
 import contextlib
 import math
 import os
@@ -45,7 +44,8 @@ def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
 
     Raises WorkdirError where it cannot be written; nothing of it is left, and the others are kept.
     """
-    folder, path = pathlib.Path(workdir) / FOLDER, prefix(workdir, step)
+    path = prefix(workdir, step)
+    folder = pathlib.Path(path).parent
     try:
         folder.mkdir(exist_ok=True)
         checkpoint.write(path)
@@ -60,10 +60,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
 
 
 def tidy(workdir: PathLike, step: int) -> None:
-    """Finishes a `save` of this step that was killed; may raise OSError.
-
-    Where there are later checkpoints, the next `save` does it.
-    """
+    """Ends a `save` of this step that was killed, if none is later; may raise OSError."""
     if saved_steps(workdir)[:1] == [step]:
         _prune(workdir, step)
 
@@ -99,13 +96,11 @@ def _reading(path):
                            f"another model ({reason})") from error
 
 
-def sizes(path: str) -> dict[str, int]:
-    """How many numbers each part of a checkpoint has, such as "average"; may raise WorkdirError."""
-    counted: collections.Counter[str] = collections.Counter()  # 0 for parts that it lacks
+def size(path: str, part: str) -> int:
+    """How many numbers a part of a checkpoint has, such as "average"; may raise WorkdirError."""
     with _reading(path):
-        for name, shape in tf.train.list_variables(path):
-            counted[name.partition("/")[0]] += math.prod(shape)
-    return counted
+        return sum(math.prod(shape) for name, shape in tf.train.list_variables(path)
+                   if name.startswith(f"{part}/"))
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
