@@ -40,13 +40,12 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
         name = workdir.resolve().name
         if name in runs:
             raise ConfigError(f"workdirs must have different names, got two of {name}")
-        lines = [line for line in checkpoints.read_metrics(workdir) if curves.is_point(line)]
-        if not lines:
-            raise WorkdirError(f"workdir {workdir} holds no metrics")
         try:
-            runs[name] = curves.thin_metrics(lines)
+            runs[name] = curves.thin_metrics(checkpoints.read_metrics(workdir))
         except ValueError as error:
             raise WorkdirError(f"workdir {workdir} holds metrics of very long lines") from error
+        if not runs[name]:
+            raise WorkdirError(f"workdir {workdir} holds no metrics")
     curves.training_curves(out / "training.png", runs)
     for name, lines in runs.items():
         write_whole(out / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))

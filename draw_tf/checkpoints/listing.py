@@ -1,9 +1,9 @@
 """The weights of the article's TensorFlow 1 listing, brought into our model.
 
-The listing names its variables by scope: `encoder/lstm_cell/kernel`, `mu/Linear/Matrix`, and so on.
-Its LSTM differs from Keras's in three ways: one kernel over the joined [input, h] where Keras has
-two, gates in the order i, j, f, o where Keras has i, f, c, o (its j is Keras's c), and a forget
-bias of 1 that is added as it runs and so is not in its weights.
+Its variables are named by scope: `encoder/lstm_cell/kernel`, `mu/Linear/Matrix`, and so on. Its
+LSTM has one kernel over the joined [input, h] where Keras has two, gates in the order i, j, f, o
+where Keras has i, f, c, o (its j is Keras's c), and a forget bias of 1 that is added as it runs and
+so is not in its weights. D is the hidden size.
 """
 
 import math

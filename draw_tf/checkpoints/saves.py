@@ -24,14 +24,14 @@ KEPT = 2  # checkpoints of a run
 
 def saved_steps(workdir: PathLike) -> list[int]:
     """The steps of a run's checkpoints, the newest first; raises OSError if it may not look."""
-    paths = found(pathlib.Path(workdir) / FOLDER, "ckpt-*.index")
-    numbers = (path.stem.removeprefix("ckpt-") for path in paths)
-    return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
+    paths = found(pathlib.Path(workdir, FOLDER), "ckpt-*.index")
+    matches = (re.fullmatch(r"ckpt-(\d+)\.index", path.name) for path in paths)
+    return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
 def prefix(workdir: PathLike, step: int) -> str:
     """The path of a checkpoint without its endings, as TensorFlow names it."""
-    return str(pathlib.Path(workdir) / FOLDER / f"ckpt-{step}")
+    return str(pathlib.Path(workdir, FOLDER, f"ckpt-{step}"))
 
 
 def latest(workdir: PathLike) -> str | None:
@@ -44,8 +44,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
 
     Raises WorkdirError where it cannot be written; nothing of it is left, and the others are kept.
     """
-    path = prefix(workdir, step)
-    folder = pathlib.Path(path).parent
+    folder, path = pathlib.Path(workdir, FOLDER), prefix(workdir, step)
     try:
         folder.mkdir(exist_ok=True)
         checkpoint.write(path)
@@ -67,7 +66,7 @@ def tidy(workdir: PathLike, step: int) -> None:
 
 def _prune(workdir, step):
     """Removes all but the newest `KEPT` checkpoints up to `step`, and what a kill left."""
-    folder = pathlib.Path(workdir) / FOLDER
+    folder = pathlib.Path(workdir, FOLDER)
     kept = [other for other in saved_steps(workdir) if other <= step][:KEPT]
     _remove_others(folder, kept)
     remove_partial(folder, "checkpoint")

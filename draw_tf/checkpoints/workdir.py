@@ -2,7 +2,7 @@
 
 A workdir holds `config.json` and either `checkpoints/` (a run of `train.py`, with the optimizer
 and the step) or `weights.safetensors` (weights alone, as those that ship with the package: numbers,
-their names and shapes, and no code).
+names and shapes, and no code).
 """
 
 import contextlib
@@ -113,10 +113,7 @@ def locked(workdir: PathLike) -> Iterator[None]:
 
 
 def read_metrics(workdir: PathLike) -> list[dict]:
-    """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out.
-
-    Each has a `step`, and values that are numbers, text, or lists of these.
-    """
+    """The lines of metrics.jsonl that have a `step`, and numbers, text or lists of these."""
     path = check_name(workdir) / METRICS
     with written(str(path), done="read"):
         content = path.read_text(encoding="utf-8", errors="replace") if exists(path) else ""
@@ -150,10 +147,10 @@ def save_weights(model: ImageModel, path: PathLike, dtype: type = np.float32,
 
 
 def read_weights(path: PathLike, config: ModelConfig) -> tuple[dict[str, np.ndarray], int | None]:
-    """What `save_weights` wrote of a model with these settings: weights by name, step or None.
+    """What `save_weights` wrote, which may come from a stranger: weights by name, step or None.
 
-    The file may come from a stranger: names, shapes and number types are checked before any array
-    is read. Raises WorkdirError where it cannot be read, or is of another model.
+    Raises WorkdirError where it cannot be read or is not of a model with these settings, of which
+    names, shapes and number types are checked before any array is read.
     """
     shapes = weight_shapes(config)
     try:
@@ -185,11 +182,10 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     model = model_class(config)
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, units) in model.layer_sizes(config).items():
-        lstm = name in ("encoder", "decoder")
-        columns = 4 * units if lstm else units  # of four gates
-        shapes |= {f"{name}/kernel": (inputs, columns), f"{name}/bias": (columns,)}
-        if lstm:
-            shapes[f"{name}/recurrent_kernel"] = (units, columns)
+        gates = 4 if name in ("encoder", "decoder") else 1  # the two are LSTMs
+        shapes |= {f"{name}/kernel": (inputs, gates * units), f"{name}/bias": (gates * units,)}
+        if gates == 4:
+            shapes[f"{name}/recurrent_kernel"] = (units, gates * units)
     return shapes | {f"first/{name}": shape for name, shape in model.first_shapes(config).items()}
 
 
@@ -211,8 +207,8 @@ def pretrained() -> list[str]:
 def resolve(workdir: PathLike) -> pathlib.Path:
     """The folder that a workdir, or the name of weights that ship, stands for.
 
-    A folder that holds a run comes before weights of the same name, and these before any other
-    folder. Raises WorkdirError where there is nothing of that name.
+    A run comes before weights of its name, and these before any other folder. Raises WorkdirError
+    where there is nothing of that name.
     """
     path, names = check_name(workdir), pretrained()
     with written(f"workdir {workdir}", done="read"):

@@ -50,9 +50,8 @@ def kl_curve(path: PathLike, kl_step_nats: Sequence[float]) -> None:
 def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
     """Plots the bound of runs over training: thin on training batches, thick on held-out images.
 
-    `runs` maps a run's name to its metrics, each of them `is_point`.
+    `runs` maps a run's name to its metrics, as `thin_metrics` returns them.
     """
-    tops = []
     with _axes(path, "training step", "bound (nats per image)") as axes:
         for number, (name, lines) in enumerate(runs.items()):
             for split in sorted({line["split"] for line in lines}):
@@ -61,20 +60,14 @@ def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
                 width, alpha = (0.7, 0.6) if split == "train" else (2, 1)
                 axes.plot(*zip(*points, strict=True), label=f"{name}, {split}",
                           color=f"C{number}", linewidth=width, alpha=alpha)
-                last = max(step for step, _ in points)
-                tops += [bound for step, bound in points if step >= 0.1 * last]
-        axes.set_ylim(top=max(tops))  # the first tenth of a run would flatten the rest
+        curves = (curve.get_xydata().T for curve in axes.lines)  # steps and bounds
+        # the first tenth of a run would flatten the rest
+        axes.set_ylim(top=max(bounds[steps >= 0.1 * steps.max()].max() for steps, bounds in curves))
         axes.legend()
 
 
-def is_point(line: dict) -> bool:
-    """Whether a line of metrics has what `training_curves` draws."""
-    split, bound = line.get("split"), line.get("bound_nats")
-    return isinstance(split, str) and isinstance(bound, float) and math.isfinite(bound)
-
-
 def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
-    """Thins a run's metrics until they are small enough to keep beside the code.
+    """Thins a run's lines that have a bound until they are small enough to keep beside the code.
 
     Numbers are rounded to six digits. Then every other line of the split with the most lines is
     removed, until the rest takes at most `max_bytes` as lines of JSON; the last line of each split
@@ -82,8 +75,10 @@ def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
     """
     kept: dict[str, list] = {}  # from a split to the place and the text of each of its lines
     for place, line in enumerate(lines):
-        line = json.loads(json.dumps(line), parse_float=lambda x: float(f"{float(x):.6g}"))
-        kept.setdefault(line["split"], []).append((place, json.dumps(line)))
+        split, bound = line.get("split"), line.get("bound_nats")
+        if isinstance(split, str) and isinstance(bound, float) and math.isfinite(bound):
+            line = json.loads(json.dumps(line), parse_float=lambda x: float(f"{float(x):.6g}"))
+            kept.setdefault(split, []).append((place, json.dumps(line)))
     while sum(len(text) + 1 for _, text in itertools.chain(*kept.values())) > max_bytes:
         most = max(kept.values(), key=len)
         if len(most) == 1:

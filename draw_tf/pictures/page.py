@@ -1,8 +1,7 @@
 """A page for the browser on which the model itself runs: draw a digit, and it is redrawn.
 
-The page is `explorer/page.html` with the scripts beside it, the weights and the numbers of a run
-put in; it loads nothing. Letters in shapes: T steps, N images, H height, W width, C channels,
-Z latent size.
+It is `explorer/page.html` with the scripts beside it, weights and a run put in; it loads nothing.
+Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
 """
 
 import base64
@@ -34,11 +33,9 @@ def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = Non
     image, and ask for new images. Raises ValueError for a model that is not a DRAW, for a Trace
     without its images, or where C is neither 1 nor 3.
 
-    Args, where they are not those of `strokes.save`:
-      images: the images that a Trace redraws, [N, H, W, C] in [0, 1]; None for a Generation.
-      labels: which digit each image is, or None, for N images.
-      train: how the model was trained. What is drawn on the page is brought to the manner of its
-        images. Without it, the shape and the values of images decide.
+    Arguments are those of `strokes.save`, with N images also where each is completed K times.
+    `labels` are the digits that they show, or None. What is drawn on the page is brought to the
+    manner of the images that `train` says; without it, the shape and the values of images decide.
     """
     if not isinstance(model, DRAW):
         raise ValueError(f"model must be a DRAW, got {type(model).__name__}")

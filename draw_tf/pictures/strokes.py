@@ -6,6 +6,7 @@ Letters in shapes: T steps, N images, K imaginations of each, H height, W width,
 image pixel; None chooses one that suits the number of images.
 """
 
+import contextlib
 import math
 import os
 import pathlib
@@ -24,7 +25,7 @@ from draw_tf.pictures.page import page
 
 ENDINGS = (".gif", ".png", ".html")
 COLUMNS = 16  # steps of a film strip
-COLOURS = {"read": tiles.GREEN, "write": tiles.RED}  # of boxes
+COLOURS = {"read": tiles.GREEN, "write": tiles.RED, "known": tiles.BLUE}  # of boxes
 Boxes = Mapping[str, tiles.Box] | None
 LARGEST_SIDE = 65_535  # of a GIF, in pixels: the format has 16 bits for it
 
@@ -66,9 +67,9 @@ def film_strip(probabilities: np.ndarray, boxes: Boxes = None, scale: int | None
 def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The frames of an animation that completes images [N, H, W, C], uint8 [T, h, w, 3].
 
-    Each has one row per image: what is known of it on grey, its K imaginations, [T, N K, H, W, C],
-    with a frame around the known part, and the whole image. Where `known`, [H, W, 1], is 1 and not
-    0, pixels are shown as they are, and hide what was imagined in their place.
+    Each has one row per image: what is known of it on grey, its K imaginations [T, N K, H, W, C]
+    with a frame around the known part, and the whole image. Pixels that are `known`, [H, W, 1],
+    hide what was imagined in their place.
     """
     steps, total, height, width, _ = probabilities.shape
     count, across = len(images), total // len(images) + 2
@@ -77,7 +78,7 @@ def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray
     edges = (rows.min() - 0.5, columns.min() - 0.5, rows.max() + 0.5, columns.max() + 0.5, 0)
     box = tiles.Box(*(np.full((steps, total), edge) for edge in edges))
     shown = np.where(known > 0, np.repeat(images, total // count, axis=0), probabilities)
-    drawn = tiles.draw_boxes(_tiles(shown, scale), box, scale, tiles.BLUE)  # [T, N K, h, w, 3]
+    drawn = _draw_steps(shown, {"known": box}, scale)[:-1]  # [T, N K, h, w, 3]
     drawn = drawn.reshape(steps, count, -1, *drawn.shape[2:])  # [T, N, K, h, w, 3]
     given = images * known + 0.5 * (1 - known)  # [N, H, W, C]
     return _sheets([*_still(given, scale), drawn, *_still(images, scale)], across)
@@ -85,21 +86,16 @@ def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray
 
 def _draw_steps(probabilities, boxes, scale, shown=slice(None)):
     """Tiles [steps + 1, N, h, w, 3]: the steps that are `shown` with boxes, then the last bare."""
-    drawn = _tiles(probabilities[shown], scale)  # [steps, N, h, w, 3]
+    drawn = tiles.to_uint8(probabilities[shown], scale)  # [steps, N, h, w, 3]
     for scope, box in (boxes or {}).items():
         box = tiles.Box(*(np.asarray(field)[shown] for field in box))  # [steps, N] each
         drawn = tiles.draw_boxes(drawn, box, scale, COLOURS[scope])  # [steps, N, h, w, 3]
-    return np.concatenate([drawn, _tiles(probabilities[-1:], scale)])
-
-
-def _tiles(images, scale):
-    """Images [..., H, W, C] in [0, 1] as tiles [..., h, w, 3]."""
-    return tiles.enlarge(tiles.to_uint8(images), scale)
+    return np.concatenate([drawn, tiles.to_uint8(probabilities[-1:], scale)])
 
 
 def _still(images, scale):
     """The same tiles of images [N, H, W, C] in each frame, [1, N, 1, h, w, 3]; none of None."""
-    return [] if images is None else [_tiles(images, scale)[np.newaxis, :, np.newaxis]]
+    return [] if images is None else [tiles.to_uint8(images, scale)[np.newaxis, :, np.newaxis]]
 
 
 def _sheets(parts, columns):
@@ -228,11 +224,9 @@ def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int =
 
 def memory() -> float:
     """The memory that this process may take in bytes; infinite where it cannot be found out."""
-    try:
+    limit = math.inf
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # what not every system has
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on every system
-        return math.inf
-    try:
-        return min(limit, int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
-    except (OSError, ValueError):  # no group, or no limit: "max"
-        return limit
+        # that of a group, if there is one, and not "max"
+        limit = min(limit, int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+    return limit

@@ -1,8 +1,7 @@
 """Arrays in, pictures out: grids, columns side by side, attention boxes.
 
-Images come in as probabilities in [0, 1], float [..., H, W, C] with C = 1 (grey) or 3 (RGB). A
-picture is uint8 [h, w, 3], where h and w count screen pixels: an image enlarged `scale` times has
-h = scale * H and w = scale * W.
+Images are probabilities in [0, 1], float [..., H, W, C] with C = 1 (grey) or 3 (RGB). A picture is
+uint8 [h, w, 3] in screen pixels: of an image enlarged `scale` times, scale * H by scale * W.
 """
 
 import math
@@ -25,8 +24,8 @@ GRID_SIDE = 800  # about the largest side of an animation, in screen pixels
 STILL_SIDE = 1600  # about the largest side of a still picture
 
 
-def to_uint8(probabilities: np.ndarray) -> np.ndarray:
-    """Turns float [..., H, W, C] into uint8 [..., H, W, 3]; raises ValueError for anything else.
+def to_uint8(probabilities: np.ndarray, scale: int = 1) -> np.ndarray:
+    """Turns float [..., H, W, C] into uint8 [..., h, w, 3]; raises ValueError for anything else.
 
     Values outside [0, 1] are clipped, and NaN is black: a picture must not end a training run.
     """
@@ -36,12 +35,8 @@ def to_uint8(probabilities: np.ndarray) -> np.ndarray:
         raise ValueError("probabilities must be float [..., H, W, C] in [0, 1] with C = 1 or 3, "
                          f"got {dtype} of shape {shape}")
     levels = np.rint(np.clip(np.nan_to_num(probabilities), 0, 1) * 255)  # [..., H, W, C]
-    return np.repeat(levels.astype(np.uint8), 3 // shape[-1], axis=-1)  # [..., H, W, 3]
-
-
-def enlarge(pictures: np.ndarray, scale: int) -> np.ndarray:
-    """Repeats every pixel: [..., H, W, 3] to [..., scale * H, scale * W, 3]."""
-    return np.repeat(np.repeat(pictures, scale, axis=-3), scale, axis=-2)
+    pictures = np.repeat(levels.astype(np.uint8), 3 // shape[-1], axis=-1)  # [..., H, W, 3]
+    return pictures.repeat(scale, axis=-3).repeat(scale, axis=-2)  # [..., h, w, 3]
 
 
 def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE) -> int:
@@ -93,10 +88,10 @@ def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
 
     `scale` None chooses one; `last_apart` leaves a wider gap before the last column.
     """
-    images = np.stack([to_uint8(column) for column in columns], axis=1)  # [N, columns, H, W, 3]
-    count, across, height, width, _ = images.shape
-    scale = scale or auto_scale(height, width, max(count, across), STILL_SIDE)
-    sheet = grid(enlarge(np.concatenate(images), scale), across)  # [gh, gw, 3]
+    count, height, width, _ = columns[0].shape
+    scale = scale or auto_scale(height, width, max(count, len(columns)), STILL_SIDE)
+    cells = np.stack([to_uint8(column, scale) for column in columns], axis=1)  # [N, ..., h, w, 3]
+    sheet = grid(np.concatenate(cells), len(columns))  # [gh, gw, 3]
     if last_apart:
         sheet = np.insert(sheet, [-scale * width] * 3 * GAP, WHITE, axis=1)
     return sheet
@@ -125,9 +120,8 @@ def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
 def samples_and_nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
     """Lays out samples [N, H, W, C] as in the paper, the last column beside its nearest images.
 
-    They fill a rectangle as square as N allows; after a wider gap stands the training image
-    [M, H, W, C] nearest to the last of each row, by L2. A model that has learned its training
-    images by heart draws copies of these neighbours.
+    They fill a rectangle as square as N allows; the training images are [M, H, W, C]. A model that
+    has learned these by heart draws copies of those neighbours.
     """
     count = len(samples)
     across = max(side for side in range(1, math.isqrt(count) + 1) if count % side == 0)

@@ -36,7 +36,7 @@ def draw(model: ImageModel, shown: np.ndarray) -> Pictures:
     pairs = [images[k::across] for k in range(across) for images in (shown, redrawn[-1])]
     images = {"reconstructions": tiles.side_by_side(pairs),
               "kl_step_nats": tiles.bars(tf.reduce_mean(trace.kl_nats, axis=1).numpy()),
-              "samples": tiles.grid(tiles.enlarge(tiles.to_uint8(drawn[-1]), 2))}
+              "samples": tiles.grid(tiles.to_uint8(drawn[-1], 2))}
     gifs = {}
     for tag, canvases, steps in (("reconstructions", redrawn, trace),
                                  ("samples", drawn, generation)):

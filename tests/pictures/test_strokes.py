@@ -68,7 +68,7 @@ def test_stroke_frames_are_the_steps_then_the_finished_images():
     assert frames.shape == (6, 2 * 16 + GAP, 2 * 18 + GAP, 3) and frames.dtype == np.uint8
     bare = strokes.stroke_frames(probabilities, scale=2)
     for t in range(5):
-        plain = tiles.grid(tiles.enlarge(tiles.to_uint8(probabilities[t]), 2))
+        plain = tiles.grid(tiles.to_uint8(probabilities[t], 2))
         np.testing.assert_array_equal(bare[t], plain)
         is_red = (frames[t] == RED).all(axis=-1)
         np.testing.assert_array_equal(frames[t][~is_red], plain[~is_red])
@@ -134,7 +134,7 @@ def test_images_that_are_redrawn_are_beside_their_canvases(count, columns):
     for t, step in enumerate([*probabilities, probabilities[-1]]):
         pairs = [image for pair in zip(inputs, step, strict=True) for image in pair]
         np.testing.assert_array_equal(frames[t], tiles.grid(
-            tiles.enlarge(tiles.to_uint8(np.stack(pairs)), 2), columns))
+            tiles.to_uint8(np.stack(pairs), 2), columns))
 
 
 @pytest.mark.parametrize("count, animated, still", [(1, 112, 112), (16, 112, 84), (400, 28, 28)])

@@ -63,9 +63,9 @@ def test_levels_in_place_of_probabilities_are_refused():
         tiles.to_uint8(np.zeros((4, 4, 1), np.uint8))
 
 
-def test_enlarge_repeats_pixels():
+def test_an_enlarged_image_repeats_its_pixels():
     pictures = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
-    large = tiles.enlarge(pictures, 4)
+    large = tiles.to_uint8(pictures / 255, 4)
     assert large.shape == (2, 8, 12, 3)
     for y, x in np.ndindex(8, 12):
         assert (large[:, y, x] == pictures[:, y // 4, x // 4]).all()
