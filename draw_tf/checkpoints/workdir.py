@@ -90,7 +90,7 @@ def write_settings(workdir: PathLike, model_config: ModelConfig,
 def locked(workdir: PathLike) -> Iterator[None]:
     """Keeps other processes from training in a workdir until the block or the process ends.
 
-    Raises WorkdirError where another trains there, or a part of it may not be read or written.
+    Raises WorkdirError where one trains there already, or a part may not be read or written.
     """
     workdir = check_name(workdir)
     with written(f"workdir {workdir}"):

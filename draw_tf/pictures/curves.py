@@ -67,11 +67,10 @@ def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
 
 
 def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
-    """Thins a run's lines that have a bound until they are small enough to keep beside the code.
+    """A run's lines that have a bound, with numbers of six digits, in `max_bytes` of JSON at most.
 
-    Numbers are rounded to six digits. Then every other line of the split with the most lines is
-    removed, until the rest takes at most `max_bytes` as lines of JSON; the last line of each split
-    stays. Raises ValueError where these alone take more.
+    Until they fit, every other line of the split with the most lines is removed, but for the last.
+    Raises ValueError where the last lines alone take more.
     """
     kept: dict[str, list] = {}  # from a split to the place and the text of each of its lines
     for place, line in enumerate(lines):

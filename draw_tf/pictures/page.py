@@ -20,13 +20,13 @@ from draw_tf.models.steps import Generation, Trace
 
 # Data sets of one digit per image, fitted to 20 x 20 pixels and centred by its mass.
 DIGITS = ("digits", "colour_digits", "mnist", "binarized_mnist")
+Labels = Sequence[int | None] | np.ndarray | None
 FILES = ("page.html", "model.js", "pictures.js", "pad.js", "pen.js", "page.js")
 
 
 def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = None,
          caption: str = "", boxes: bool = True, known: np.ndarray | None = None,
-         labels: Sequence[int | None] | np.ndarray | None = None,
-         train: TrainConfig | None = None) -> str:
+         labels: Labels = None, train: TrainConfig | None = None) -> str:
     """A page (HTML) that holds a model, and the images and the noise of a run of it.
 
     The page computes the run anew, from weights rounded to 16 bits. A visitor can also draw an

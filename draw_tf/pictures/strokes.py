@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import imageio.v3 as iio
 import numpy as np
@@ -21,7 +21,7 @@ from draw_tf.files import MADE_HERE, PathLike, local_path, write_whole
 from draw_tf.models.base import ImageModel
 from draw_tf.models.steps import Generation, Trace
 from draw_tf.pictures import tiles
-from draw_tf.pictures.page import page
+from draw_tf.pictures.page import Labels, page
 
 ENDINGS = (".gif", ".png", ".html")
 COLUMNS = 16  # steps of a film strip
@@ -30,20 +30,14 @@ Boxes = Mapping[str, tiles.Box] | None
 LARGEST_SIDE = 65_535  # of a GIF, in pixels: the format has 16 bits for it
 
 
-def columns_of(count: int, redrawn: bool) -> int:
-    """The columns of an animation: nearly square, and even where images are beside canvases."""
-    return 2 * math.ceil(math.sqrt(count / 2)) if redrawn else math.ceil(math.sqrt(count))
-
-
 def stroke_frames(probabilities: np.ndarray, boxes: Boxes = None, scale: int | None = None,
                   inputs: np.ndarray | None = None) -> np.ndarray:
     """The frames of an animation, uint8 [T + 1, h, w, 3]: steps with boxes, then the result.
 
     Images that are redrawn, `inputs` [N, H, W, C] in [0, 1], are each to the left of its canvas.
     """
-    _, count, height, width, _ = probabilities.shape
-    columns = columns_of(count, inputs is not None)
-    scale = scale or tiles.auto_scale(height, width, columns)
+    _, columns, fitting = tiles.layout(probabilities.shape[1:], redrawn=inputs is not None)
+    scale = scale or fitting
     drawn = _draw_steps(probabilities, boxes, scale)[:, :, np.newaxis]  # [T + 1, N, 1, h, w, 3]
     return _sheets([*_still(inputs, scale), drawn], columns)
 
@@ -55,10 +49,10 @@ def film_strip(probabilities: np.ndarray, boxes: Boxes = None, scale: int | None
     At most `max_columns` steps are shown (None: all), evenly spaced, the last being the finished
     images without boxes. Images that are redrawn, `inputs` [N, H, W, C] in [0, 1], come first.
     """
-    steps, count, height, width, _ = probabilities.shape
+    steps = len(probabilities)
     columns = min(steps, max_columns or steps)
-    across = columns + (inputs is not None)
-    scale = scale or tiles.auto_scale(height, width, max(count, across), tiles.STILL_SIDE)
+    _, across, fitting = tiles.layout(probabilities.shape[1:], columns + (inputs is not None))
+    scale = scale or fitting
     shown = np.rint(np.linspace(0, steps - 1, columns)).astype(int)[:-1]  # [columns - 1]
     drawn = _draw_steps(probabilities, boxes, scale, shown)  # [columns, N, h, w, 3]
     return _sheets([*_still(inputs, scale), drawn.swapaxes(0, 1)[np.newaxis]], across)[0]
@@ -71,9 +65,8 @@ def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray
     with a frame around the known part, and the whole image. Pixels that are `known`, [H, W, 1],
     hide what was imagined in their place.
     """
-    steps, total, height, width, _ = probabilities.shape
-    count, across = len(images), total // len(images) + 2
-    scale = tiles.auto_scale(height, width, max(count, across), tiles.STILL_SIDE)
+    steps, total = probabilities.shape[:2]
+    count, across, scale = tiles.layout(images.shape, total // len(images) + 2)
     rows, columns = np.nonzero(known[..., 0])
     edges = (rows.min() - 0.5, columns.min() - 0.5, rows.max() + 0.5, columns.max() + 0.5, 0)
     box = tiles.Box(*(np.full((steps, total), edge) for edge in edges))
@@ -108,9 +101,9 @@ def _sheets(parts, columns):
 def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> bytes:
     """Encodes frames, uint8 [F, h, w, 3], as a GIF that plays in a loop and holds the last frame.
 
-    Times are in milliseconds, of which the format counts tens. Equal frames that follow each other
-    are stored as one. Greys and boxes come back within 1, colour images in the 256 colours that
-    suit each frame best. Raises ValueError for other arrays, and for a side over `LARGEST_SIDE`.
+    Times are in milliseconds, of which the format counts tens. Greys and boxes come back within 1,
+    colour images in the 256 colours that suit each frame best. Raises ValueError for other arrays,
+    and for a side over `LARGEST_SIDE`.
     """
     tiles.check_pictures("frames", frames, ndim=4)
     if max(frames.shape[1:3]) > LARGEST_SIDE:
@@ -125,8 +118,7 @@ def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> 
 
 def save(path: PathLike, model: ImageModel, steps: Trace | Generation,
          images: np.ndarray | None = None, *, boxes: bool = True, columns: int = COLUMNS,
-         known: np.ndarray | None = None, caption: str = "",
-         labels: Sequence[int | None] | np.ndarray | None = None,
+         known: np.ndarray | None = None, caption: str = "", labels: Labels = None,
          train: TrainConfig | None = None) -> None:
     """Writes what a model drew to a file, as `generate.py` does.
 
@@ -199,13 +191,9 @@ def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int =
     if ending not in ENDINGS:
         raise ConfigError(f"path must end in {' or '.join(ENDINGS)}, got {str(path)!r}")
     frames = model.glimpses + 1 if ending == ".gif" else 1
-    rows, across, limit = count, min(columns, model.glimpses) + 1, tiles.STILL_SIDE
-    if imaginations:
-        across = imaginations + 2
-    elif ending == ".gif":
-        across, limit = columns_of(count, redrawn), tiles.GRID_SIDE
-        rows = math.ceil((2 * count if redrawn else count) / across)
-    scale = tiles.auto_scale(*config.image_shape[:2], max(rows, across), limit)
+    still = None if ending == ".gif" else min(columns, model.glimpses) + 1
+    rows, across, scale = tiles.layout((count, *config.image_shape),
+                                  imaginations + 2 if imaginations else still, redrawn)
     height, width = (number * (scale * side + tiles.GAP) - tiles.GAP for number, side in zip(
         (rows, across), config.image_shape[:2], strict=True))
     if ending == ".gif" and max(height, width) > LARGEST_SIDE:

@@ -39,18 +39,27 @@ def to_uint8(probabilities: np.ndarray, scale: int = 1) -> np.ndarray:
     return pictures.repeat(scale, axis=-3).repeat(scale, axis=-2)  # [..., h, w, 3]
 
 
-def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE) -> int:
-    """The scale for tiles of about `TILE_SIDE`, less if `across` of them would exceed `limit`."""
-    side = max(height, width)
-    return max(1, min(round(TILE_SIDE / side), limit // (across * side)))
+def layout(shape: Sequence[int], across: int | None = None, redrawn: bool = False
+           ) -> tuple[int, int, int]:
+    """Rows, columns and scale of a picture of images [N, H, W, C], which are a row each.
+
+    Where the number of tiles `across` is None, it is a nearly square animation, in which each takes
+    two tiles if it is `redrawn`.
+    """
+    rows, height, width, _ = shape
+    columns, limit, side = across, STILL_SIDE, max(height, width)
+    if columns is None:
+        columns = 2 * math.ceil(math.sqrt(rows / 2)) if redrawn else math.ceil(math.sqrt(rows))
+        rows, limit = math.ceil((2 * rows if redrawn else rows) / columns), GRID_SIDE
+    return rows, columns, max(1, min(round(TILE_SIDE / side), limit // (max(rows, columns) * side)))
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
     """Draws `box`, each field of shape [...], on a copy of `pictures`, uint8 [..., h, w, 3].
 
-    The middle of the line runs along the box. It is sigma / 2 thick, but at least one screen pixel
-    and at most a sixteenth of the picture. Parts outside the picture are not drawn, nor is a box
-    with a NaN among its edges. Raises ValueError where a field of `box` has another shape.
+    The middle of the line runs along the box. It is sigma / 2 thick, from one screen pixel to a
+    sixteenth of the picture. A box with a NaN among its edges is not drawn. Raises ValueError where
+    a field of `box` has another shape.
     """
     shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
     for name, field in zip(Box._fields, box, strict=True):
@@ -84,16 +93,13 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
                  last_apart: bool = False) -> np.ndarray:
-    """Lays out columns of images, each [N, H, W, C] in [0, 1], such as inputs and reconstructions.
-
-    `scale` None chooses one; `last_apart` leaves a wider gap before the last column.
-    """
-    count, height, width, _ = columns[0].shape
-    scale = scale or auto_scale(height, width, max(count, len(columns)), STILL_SIDE)
+    """Lays out columns of images [N, H, W, C]; `last_apart` widens the gap before the last one."""
+    _, across, fitting = layout(columns[0].shape, len(columns))
+    scale = scale or fitting
     cells = np.stack([to_uint8(column, scale) for column in columns], axis=1)  # [N, ..., h, w, 3]
-    sheet = grid(np.concatenate(cells), len(columns))  # [gh, gw, 3]
+    sheet = grid(np.concatenate(cells), across)  # [gh, gw, 3]
     if last_apart:
-        sheet = np.insert(sheet, [-scale * width] * 3 * GAP, WHITE, axis=1)
+        sheet = np.insert(sheet, [-cells.shape[3]] * 3 * GAP, WHITE, axis=1)
     return sheet
 
 
@@ -118,10 +124,10 @@ def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
 
 
 def samples_and_nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
-    """Lays out samples [N, H, W, C] as in the paper, the last column beside its nearest images.
+    """Lays out samples [N, H, W, C] as in the paper, as square as N allows, and their neighbours.
 
-    They fill a rectangle as square as N allows; the training images are [M, H, W, C]. A model that
-    has learned these by heart draws copies of those neighbours.
+    The last of each row stands beside the nearest of the training images [M, H, W, C], of which a
+    model that has learned them by heart draws copies.
     """
     count = len(samples)
     across = max(side for side in range(1, math.isqrt(count) + 1) if count % side == 0)

@@ -225,7 +225,7 @@ def test_completions_show_what_is_known_what_is_imagined_and_the_image():
     known = np.zeros((4, 4, 1))
     known[:, :2] = 1
     frames = strokes.completions(drawn, images, known)
-    side = tiles.auto_scale(4, 4, 7, tiles.STILL_SIDE) * 4
+    side = tiles.layout(images.shape, 7)[2] * 4
     step = side + tiles.GAP
     assert frames.shape == (3, 2 * step - tiles.GAP, 7 * step - tiles.GAP, 3)
     tile = frames[:, step:step + side].reshape(3, side, -1, 3)

@@ -71,12 +71,13 @@ def test_an_enlarged_image_repeats_its_pixels():
         assert (large[:, y, x] == pictures[:, y // 4, x // 4]).all()
 
 
-def test_auto_scale_fits_the_tile_and_the_picture():
-    assert tiles.auto_scale(28, 28) == 4
-    assert tiles.auto_scale(28, 56) == 2  # the longer side counts
-    assert tiles.auto_scale(28, 28, across=10) == 2  # 560 pixels; 3 would exceed 800
-    assert tiles.auto_scale(28, 28, across=1000) == 1
-    assert tiles.auto_scale(500, 500) == 1
+def test_the_scale_fits_the_tile_and_the_picture():
+    assert tiles.layout((1, 28, 28, 1)) == (1, 1, 4)
+    assert tiles.layout((1, 28, 56, 1)) == (1, 1, 2)  # the longer side counts
+    assert tiles.layout((100, 28, 28, 1)) == (10, 10, 2)  # 560 pixels; 3 would exceed 800
+    assert tiles.layout((100, 28, 28, 1), across=10) == (100, 10, 1)
+    assert tiles.layout((1_000_000, 28, 28, 1)) == (1000, 1000, 1)
+    assert tiles.layout((1, 500, 500, 1)) == (1, 1, 1)
 
 
 # Boxes
