@@ -66,7 +66,7 @@ def completions(probabilities: np.ndarray, images: np.ndarray, known: np.ndarray
     hide what was imagined in their place.
     """
     steps, total = probabilities.shape[:2]
-    count, across, scale = tiles.layout(images.shape, total // len(images) + 2)
+    count, across, scale = tiles.layout(np.shape(images), total // len(images) + 2)
     rows, columns = np.nonzero(known[..., 0])
     edges = (rows.min() - 0.5, columns.min() - 0.5, rows.max() + 0.5, columns.max() + 0.5, 0)
     box = tiles.Box(*(np.full((steps, total), edge) for edge in edges))
@@ -169,7 +169,8 @@ def save(path: PathLike, model: ImageModel, steps: Trace | Generation,
             labels = None if labels is None else np.repeat(np.asarray(labels), total // count)
         content = page(model, steps, images, caption, boxes, known, labels, train)
     else:
-        drawn, windows = steps.images.numpy(), model.boxes(steps) if boxes else None
+        drawn = steps.images.numpy()  # [T, N K, H, W, C]
+        windows = model.boxes(steps) if boxes else None
         if known is not None and images is not None:
             frames = completions(drawn[-1:] if ending == ".png" else drawn, images, known)
         elif ending == ".png":
@@ -192,10 +193,10 @@ def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int =
         raise ConfigError(f"path must end in {' or '.join(ENDINGS)}, got {str(path)!r}")
     frames = model.glimpses + 1 if ending == ".gif" else 1
     still = None if ending == ".gif" else min(columns, model.glimpses) + 1
-    rows, across, scale = tiles.layout((count, *config.image_shape),
-                                  imaginations + 2 if imaginations else still, redrawn)
-    height, width = (number * (scale * side + tiles.GAP) - tiles.GAP for number, side in zip(
-        (rows, across), config.image_shape[:2], strict=True))
+    across = imaginations + 2 if imaginations else still
+    *table, scale = tiles.layout((count, *config.image_shape), across, redrawn)
+    height, width = (number * (scale * side + tiles.GAP) - tiles.GAP
+                     for number, side in zip(table, config.image_shape[:2], strict=True))
     if ending == ".gif" and max(height, width) > LARGEST_SIDE:
         raise ConfigError(f"a GIF has at most {LARGEST_SIDE} pixels a side, and {count} "
                           f"images would be {width} x {height}: give a .png or fewer images")
