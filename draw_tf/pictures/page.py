@@ -33,9 +33,9 @@ def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = Non
     image, and ask for new images. Raises ValueError for a model that is not a DRAW, for a Trace
     without its images, or where C is neither 1 nor 3.
 
-    Arguments are those of `strokes.save`, with N images also where each is completed K times.
-    `labels` are the digits that they show, or None. What is drawn on the page is brought to the
-    manner of the images that `train` says; without it, the shape and the values of images decide.
+    Arguments are those of `strokes.save`; `images` [N, H, W, C] and `labels`, digits or None, are
+    one for each canvas. What is drawn on the page is brought to the manner of the images that
+    `train` names; without it, the shape and the values of `images` decide.
     """
     if not isinstance(model, DRAW):
         raise ValueError(f"model must be a DRAW, got {type(model).__name__}")

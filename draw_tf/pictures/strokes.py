@@ -36,8 +36,7 @@ def stroke_frames(probabilities: np.ndarray, boxes: Boxes = None, scale: int | N
 
     Images that are redrawn, `inputs` [N, H, W, C] in [0, 1], are each to the left of its canvas.
     """
-    _, columns, fitting = tiles.layout(probabilities.shape[1:], redrawn=inputs is not None)
-    scale = scale or fitting
+    _, columns, scale = tiles.layout(probabilities.shape[1:], None, inputs is not None, scale)
     drawn = _draw_steps(probabilities, boxes, scale)[:, :, np.newaxis]  # [T + 1, N, 1, h, w, 3]
     return _sheets([*_still(inputs, scale), drawn], columns)
 
@@ -51,8 +50,8 @@ def film_strip(probabilities: np.ndarray, boxes: Boxes = None, scale: int | None
     """
     steps = len(probabilities)
     columns = min(steps, max_columns or steps)
-    _, across, fitting = tiles.layout(probabilities.shape[1:], columns + (inputs is not None))
-    scale = scale or fitting
+    across = columns + (inputs is not None)
+    *_, scale = tiles.layout(probabilities.shape[1:], across, scale=scale)
     shown = np.rint(np.linspace(0, steps - 1, columns)).astype(int)[:-1]  # [columns - 1]
     drawn = _draw_steps(probabilities, boxes, scale, shown)  # [columns, N, h, w, 3]
     return _sheets([*_still(inputs, scale), drawn.swapaxes(0, 1)[np.newaxis]], across)[0]

@@ -39,19 +39,20 @@ def to_uint8(probabilities: np.ndarray, scale: int = 1) -> np.ndarray:
     return pictures.repeat(scale, axis=-3).repeat(scale, axis=-2)  # [..., h, w, 3]
 
 
-def layout(shape: Sequence[int], across: int | None = None, redrawn: bool = False
-           ) -> tuple[int, int, int]:
-    """Rows, columns and scale of a picture of images [N, H, W, C], which are a row each.
+def layout(shape: Sequence[int], across: int | None = None, redrawn: bool = False,
+           scale: int | None = None) -> tuple[int, int, int]:
+    """Rows, columns and scale, if that is None, of images [N, H, W, C], which are a row each.
 
-    Where the number of tiles `across` is None, it is a nearly square animation, in which each takes
-    two tiles if it is `redrawn`.
+    Where the number of tiles `across` is None, they are a nearly square animation, in which each
+    takes two tiles if it is `redrawn`.
     """
     rows, height, width, _ = shape
     columns, limit, side = across, STILL_SIDE, max(height, width)
     if columns is None:
         columns = 2 * math.ceil(math.sqrt(rows / 2)) if redrawn else math.ceil(math.sqrt(rows))
         rows, limit = math.ceil((2 * rows if redrawn else rows) / columns), GRID_SIDE
-    return rows, columns, max(1, min(round(TILE_SIDE / side), limit // (max(rows, columns) * side)))
+    fitting = max(1, min(round(TILE_SIDE / side), limit // (max(rows, columns) * side)))
+    return rows, columns, scale or fitting
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
@@ -94,8 +95,7 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
                  last_apart: bool = False) -> np.ndarray:
     """Lays out columns of images [N, H, W, C]; `last_apart` widens the gap before the last one."""
-    _, across, fitting = layout(columns[0].shape, len(columns))
-    scale = scale or fitting
+    _, across, scale = layout(columns[0].shape, len(columns), scale=scale)
     cells = np.stack([to_uint8(column, scale) for column in columns], axis=1)  # [N, ..., h, w, 3]
     sheet = grid(np.concatenate(cells), across)  # [gh, gw, 3]
     if last_apart:
