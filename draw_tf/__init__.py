@@ -70,7 +70,7 @@ with _quiet():
     from draw_tf.checkpoints.listing import load_listing_weights
     from draw_tf.config import DRAWConfig, TrainConfig, VAEConfig
     from draw_tf.models import DRAW, VAE
-    from draw_tf.pictures.saving import save
+    from draw_tf.pictures.strokes import save
 
 __version__ = "1.0.0"
 __all__ = ["DRAW", "DRAWConfig", "TrainConfig", "VAE", "VAEConfig", "data", "load",

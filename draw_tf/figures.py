@@ -13,7 +13,7 @@ from absl import flags
 from draw_tf import checkpoints, commands, data
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import check_output, local_path, write_whole
-from draw_tf.pictures import curves, strokes, tiles
+from draw_tf.pictures import curves, tiles
 
 
 def _define_flags():
@@ -35,13 +35,12 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
         name = workdir.resolve().name
         if name in runs:
             raise ConfigError(f"workdirs must have different names, got two of {name}")
-        lines = [line for line in checkpoints.read_metrics(workdir) if curves.is_point(line)]
-        if not lines:
-            raise WorkdirError(f"workdir {workdir} holds no metrics")
         try:
-            runs[name] = curves.thin_metrics(lines)
+            runs[name] = curves.thin_metrics(checkpoints.read_metrics(workdir))
         except ValueError as error:
             raise WorkdirError(f"workdir {workdir} holds metrics of very long lines") from error
+        if not runs[name]:
+            raise WorkdirError(f"workdir {workdir} holds no metrics")
     curves.training_curves(out / "training.png", runs)
     for name, lines in runs.items():
         write_whole(out / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
@@ -55,11 +54,11 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)
     if config.binarize != "none":
         images = images.binarized()
-    samples = strokes.probabilities(model.generate(num, seed=0).canvases[-1])  # [N, H, W, C]
+    samples = model.generate(num, seed=0).images[-1].numpy()  # [N, H, W, C]
     # a block at a time: all images as floats may not fit into memory
     blocks = (images.floats(slice(first, first + 2000)) for first in range(0, len(images), 2000))
     nearest = np.concatenate([block[tiles.nearest(samples, block)] for block in blocks])
-    strokes.save(out / "samples.png", tiles.samples_and_nearest(samples, nearest))
+    write_whole(out / "samples.png", tiles.encode_png(tiles.samples_and_nearest(samples, nearest)))
     print(out / "samples.png")
 
 

@@ -11,7 +11,7 @@ from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, exists, local_path
 from draw_tf.models.completion import SIDES, imagine, kept_half
 from draw_tf.noise import between
-from draw_tf.pictures import saving
+from draw_tf.pictures import strokes
 
 DIGITS = {(28, 28, 1): "digits", (28, 28, 3): "colour_digits"}  # what ships, by its shape
 
@@ -39,7 +39,7 @@ def _define_flags():
     flags.DEFINE_string("dataset", None, f"to redraw or complete images of: "
                         f"{', '.join(data.names())}; the run's where not given")
     flags.DEFINE_string("data_dir", None, "folder of TensorFlow Datasets (~/tensorflow_datasets)")
-    flags.DEFINE_integer("columns", saving.COLUMNS, "steps shown at most in a film strip",
+    flags.DEFINE_integer("columns", strokes.COLUMNS, "steps shown at most in a film strip",
                          lower_bound=1)
     flags.DEFINE_enum("keep", "left", SIDES, "the half that is known in --mode=complete")
     flags.DEFINE_integer("imaginations", 6, "how often each image is completed in --mode=complete",
@@ -119,7 +119,7 @@ def command(given):
     out = local_path(given.out, "out")
     with contextlib.suppress(OSError):  # reported by the check
         out.parent.mkdir(parents=True, exist_ok=True)
-    check_output("out", out, *saving.ENDINGS)
+    check_output("out", out, *strokes.ENDINGS)
     model = checkpoints.load(given.workdir)
     _, train = checkpoints.read_config(checkpoints.resolve(given.workdir))
     if mode == "interpolate" and given.num < 2:
@@ -142,13 +142,13 @@ def command(given):
     if mode == "complete":
         known = kept_half(given.keep, *model.config.image_shape[:2])  # [H, W, 1]
         imaginations = given.imaginations
-    saving.check(out, model, num, imaginations, given.columns, images is not None)
+    strokes.check(out, model, num, imaginations, given.columns, images is not None)
     if model.shared_noise and images is None:
         print("This model was trained with shared_noise, so what it draws from the prior is noise.")
     steps = draw(given, mode, model, seed, images, known)
     made = f"{num} image{'s' * (num > 1)} from {given.workdir}, --mode={mode} --seed={seed}"
     with written(f"out {given.out}", ConfigError):
-        saving.save(out, model, steps, images, boxes=given.boxes, columns=given.columns,
+        strokes.save(out, model, steps, images, boxes=given.boxes, columns=given.columns,
                     known=known, caption=made, labels=labels, train=train)
     print(f"{made}: {out}")
 

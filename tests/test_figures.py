@@ -9,7 +9,7 @@ import pytest
 from draw_tf import DRAW, DRAWConfig, TrainConfig, checkpoints, data
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
-from draw_tf.pictures import curves, strokes, tiles
+from draw_tf.pictures import curves, tiles
 from tests.support.cli import run_module
 
 METRICS = [{"step": step, "split": split, "bound_nats": 100 + 1 / step}
@@ -36,7 +36,7 @@ def test_samples_stand_beside_the_training_images_as_the_run_saw_them(tmp_path, 
     images = data.load("digits", "train")
     if binarize == "static":
         images = images.binarized()
-    samples = strokes.probabilities(model.generate(6, seed=0).canvases[-1])  # [N, H, W, C]
+    samples = model.generate(6, seed=0).images[-1].numpy()  # [N, H, W, C]
     expected = tiles.samples_and_nearest(samples, images.floats()).astype(int)
     shown = iio.imread(out / "samples.png")
     assert shown.shape == expected.shape and np.abs(shown - expected).max() <= 1  # rounding

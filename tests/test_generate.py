@@ -10,7 +10,7 @@ import pytest
 import draw_tf
 from draw_tf import checkpoints, data
 from draw_tf.data import tfds
-from draw_tf.pictures.tiles import encode_png, enlarge, to_uint8
+from draw_tf.pictures.tiles import encode_png, to_uint8
 from tests.support.cli import ROOT, run_script
 
 
@@ -66,7 +66,7 @@ def write_picture(path, dark_on_light):
     digit = data.load("digits", "test").floats()[3]  # [28, 28, 1]
     shown = np.pad(1 - digit if dark_on_light else digit, ((9, 9), (5, 5), (0, 0)),
                    constant_values=float(dark_on_light))
-    path.write_bytes(encode_png(enlarge(to_uint8(shown), 5)))
+    path.write_bytes(encode_png(to_uint8(shown, 5)))
     return digit
 
 

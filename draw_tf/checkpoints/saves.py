@@ -4,7 +4,6 @@
 knows none where its one text file is lost, and deletes old ones before new ones are on the disk.
 """
 
-import collections
 import contextlib
 import math
 import os
@@ -25,14 +24,14 @@ KEPT = 2  # checkpoints of a run
 
 def saved_steps(workdir: PathLike) -> list[int]:
     """The steps of a run's checkpoints, the newest first; raises OSError if it may not look."""
-    paths = found(pathlib.Path(workdir) / FOLDER, "ckpt-*.index")
-    numbers = (path.stem.removeprefix("ckpt-") for path in paths)
-    return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
+    paths = found(pathlib.Path(workdir, FOLDER), "ckpt-*.index")
+    matches = (re.fullmatch(r"ckpt-(\d+)\.index", path.name) for path in paths)
+    return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
 def prefix(workdir: PathLike, step: int) -> str:
     """The path of a checkpoint without its endings, as TensorFlow names it."""
-    return str(pathlib.Path(workdir) / FOLDER / f"ckpt-{step}")
+    return str(pathlib.Path(workdir, FOLDER, f"ckpt-{step}"))
 
 
 def latest(workdir: PathLike) -> str | None:
@@ -45,7 +44,7 @@ def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
 
     Raises WorkdirError where it cannot be written; nothing of it is left, and the others are kept.
     """
-    folder, path = pathlib.Path(workdir) / FOLDER, prefix(workdir, step)
+    folder, path = pathlib.Path(workdir, FOLDER), prefix(workdir, step)
     try:
         folder.mkdir(exist_ok=True)
         checkpoint.write(path)
@@ -60,17 +59,14 @@ def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
 
 
 def tidy(workdir: PathLike, step: int) -> None:
-    """Finishes a `save` of this step that was killed; may raise OSError.
-
-    Where there are later checkpoints, the next `save` does it.
-    """
+    """Ends a `save` of this step that was killed, if none is later; may raise OSError."""
     if saved_steps(workdir)[:1] == [step]:
         _prune(workdir, step)
 
 
 def _prune(workdir, step):
     """Removes all but the newest `KEPT` checkpoints up to `step`, and what a kill left."""
-    folder = pathlib.Path(workdir) / FOLDER
+    folder = pathlib.Path(workdir, FOLDER)
     kept = [other for other in saved_steps(workdir) if other <= step][:KEPT]
     _remove_others(folder, kept)
     remove_partial(folder, "checkpoint")
@@ -99,13 +95,11 @@ def _reading(path):
                            f"another model ({reason})") from error
 
 
-def sizes(path: str) -> dict[str, int]:
-    """How many numbers each part of a checkpoint has, such as "average"; may raise WorkdirError."""
-    counted: collections.Counter[str] = collections.Counter()  # 0 for parts that it lacks
+def size(path: str, part: str) -> int:
+    """How many numbers a part of a checkpoint has, such as "average"; may raise WorkdirError."""
     with _reading(path):
-        for name, shape in tf.train.list_variables(path):
-            counted[name.partition("/")[0]] += math.prod(shape)
-    return counted
+        return sum(math.prod(shape) for name, shape in tf.train.list_variables(path)
+                   if name.startswith(f"{part}/"))
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:

@@ -1,40 +1,38 @@
-"""A run's folder: its settings beside its weights and metrics, saved, resumed, and loaded again.
+"""A run's folder: its settings, weights and metrics, saved, resumed, and loaded again.
 
 A workdir holds `config.json` and either `checkpoints/` (a run of `train.py`, with the optimizer
-and the step) or `weights.safetensors` (weights alone, as those that ship with the package).
+and the step) or `weights.safetensors` (weights alone, as those that ship with the package: numbers,
+names and shapes, and no code).
 """
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import tensorflow as tf
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from draw_tf.checkpoints import saves
-from draw_tf.checkpoints.weights import assign_weights, read_weights, weight_shapes
-from draw_tf.config import (
-    ModelConfig,
-    TrainConfig,
-    config_from_dict,
-    config_to_dict,
-    fixed_fields,
-)
+from draw_tf.config import ModelConfig, TrainConfig, config_from_dict, config_to_dict, fixed_fields
 from draw_tf.data.record import DATA
 from draw_tf.errors import WorkdirError, why, written
-from draw_tf.files import PathLike, check_access, exists, tensorflow_path, write_json
-from draw_tf.models import make_model
+from draw_tf.files import PathLike, check_access, exists, tensorflow_path, write_json, write_whole
+from draw_tf.models import make_model, model_class, named_weights
 from draw_tf.models.base import ImageModel
 
-CONFIG = "config.json"
-WEIGHTS = "weights.safetensors"
-METRICS = "metrics.jsonl"
-LOCK = ".lock"
+CONFIG, WEIGHTS, METRICS, LOCK = "config.json", "weights.safetensors", "metrics.jsonl", ".lock"
+PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
 DEFAULT_WEIGHTS = "binarized_mnist"  # generate.py draws with these where --workdir is not given
-PRETRAINED = pathlib.Path(__file__).parent.parent / "pretrained"
+LARGEST = 2**27  # weights that a file may hold
+HEADER = 2**20  # bytes of names and shapes that a file may have before its numbers
 
 
 def check_name(workdir: PathLike) -> pathlib.Path:
@@ -48,22 +46,19 @@ def read_config(workdir: PathLike) -> tuple[ModelConfig, TrainConfig]:
     """The settings of a run; raises WorkdirError where there is none that can be read."""
     path = check_name(workdir) / CONFIG
     try:
-        if not exists(path):
-            raise WorkdirError(f"workdir {workdir} holds no {CONFIG}, so it is not a run of "
-                               "train.py")
-        return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise WorkdirError(f"{path} cannot be read: {why(error)}") from error
+        with written(str(path), done="read"):
+            if exists(path):
+                return config_from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
         raise WorkdirError(f"{path} cannot be used: {error}") from error
+    raise WorkdirError(f"workdir {workdir} holds no {CONFIG}, so it is not a run of train.py")
 
 
 def changed_settings(workdir: PathLike, model_config: ModelConfig,
                      train_config: TrainConfig) -> list[str]:
-    """The settings of the run in a workdir that new ones change, as "NAME OLD -> NEW" each.
+    """The settings of a run, if there is one, that new ones change, as "NAME OLD -> NEW" each.
 
-    Where there is no run, none change. Raises WorkdirError where the run cannot go on with the new
-    settings, or cannot be read.
+    Raises WorkdirError where the run cannot go on with the new settings, or cannot be read.
     """
     workdir = check_name(workdir)
     if exists(workdir / WEIGHTS):
@@ -71,16 +66,15 @@ def changed_settings(workdir: PathLike, model_config: ModelConfig,
                            "in: give another")
     if not exists(workdir / CONFIG):
         return []
-    before = config_to_dict(*read_config(workdir))
-    now = config_to_dict(model_config, train_config)
-    fixed = [("model", name) for name in before["model"] | now["model"]]
-    for part, name in fixed + [("train", name) for name in fixed_fields()]:
-        old, new = before[part].get(name, "none"), now[part].get(name, "none")
-        if old != new:
-            raise WorkdirError(f"workdir {workdir} holds a run with {name}={old}, not {new}: "
-                               f"give this run another --workdir or the same {name}")
-    return [f"{name} {before['train'][name]} -> {value}" for name, value in now["train"].items()
-            if before["train"][name] != value]
+    old, new = config_to_dict(*read_config(workdir)), config_to_dict(model_config, train_config)
+    for part, names in (("model", old["model"] | new["model"]), ("train", fixed_fields())):
+        for name in names:
+            before, now = (settings[part].get(name, "none") for settings in (old, new))
+            if before != now:
+                raise WorkdirError(f"workdir {workdir} holds a run with {name}={before}, not {now}:"
+                                   f" give this run another --workdir or the same {name}")
+    return [f"{name} {old['train'][name]} -> {now}" for name, now in new["train"].items()
+            if old["train"][name] != now]
 
 
 def write_settings(workdir: PathLike, model_config: ModelConfig,
@@ -96,8 +90,7 @@ def write_settings(workdir: PathLike, model_config: ModelConfig,
 def locked(workdir: PathLike) -> Iterator[None]:
     """Keeps other processes from training in a workdir until the block or the process ends.
 
-    Raises WorkdirError where another process trains there, or the workdir cannot be written or has
-    a part that may not be read.
+    Raises WorkdirError where one trains there already, or a part may not be read or written.
     """
     workdir = check_name(workdir)
     with written(f"workdir {workdir}"):
@@ -119,6 +112,93 @@ def locked(workdir: PathLike) -> Iterator[None]:
         yield
 
 
+def read_metrics(workdir: PathLike) -> list[dict]:
+    """The lines of metrics.jsonl that have a `step`, and numbers, text or lists of these."""
+    path = check_name(workdir) / METRICS
+    with written(str(path), done="read"):
+        content = path.read_text(encoding="utf-8", errors="replace") if exists(path) else ""
+    lines = []
+    for text in content.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):  # cut short when the machine died
+            line = json.loads(text)
+            step = line.get("step") if isinstance(line, dict) else None
+            if isinstance(step, int) and 0 <= step < 2**63:
+                values = (x if isinstance(x, list) else [x] for x in line.values())
+                if not any(isinstance(x, (list, dict)) for x in itertools.chain(*values)):
+                    lines.append(line)
+    return lines
+
+
+def assign_weights(model: ImageModel, weights: Mapping[str, np.ndarray]) -> None:
+    """Sets every weight of a model from a mapping of name to array.
+
+    Raises ValueError for one that is missing, unknown or of another shape; then none is set.
+    """
+    check_shapes(weight_shapes(model.config), {name: weights[name].shape for name in weights})
+    for name, variable in named_weights(model).items():
+        variable.assign(weights[name].astype(variable.dtype))
+
+
+def save_weights(model: ImageModel, path: PathLike, dtype: type = np.float32,
+                 step: int | None = None) -> None:
+    """Writes `named_weights` as safetensors, with their step if given; may raise OSError."""
+    arrays = {name: weight.numpy().astype(dtype) for name, weight in named_weights(model).items()}
+    write_whole(path, save(arrays, None if step is None else {"step": str(step)}))
+
+
+def read_weights(path: PathLike, config: ModelConfig) -> tuple[dict[str, np.ndarray], int | None]:
+    """What `save_weights` wrote, which may come from a stranger: weights by name, step or None.
+
+    Raises WorkdirError where it cannot be read or is not of a model with these settings, of which
+    names, shapes and number types are checked before any array is read.
+    """
+    shapes = weight_shapes(config)
+    try:
+        if sum(map(math.prod, shapes.values())) > LARGEST:
+            raise ValueError(f"the settings are of a model with more than {LARGEST} weights")
+        with open(path, "rb") as file:  # before the library reads a header of any length
+            if int.from_bytes(file.read(8), "little") > HEADER:
+                raise ValueError("it is not a safetensors file, or its header is too long")
+        with safe_open(path, framework="numpy") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no mapping
+            check_shapes(shapes, {name: tuple(part.get_shape()) for name, part in parts.items()})
+            for name, part in parts.items():
+                if part.get_dtype() not in ("F16", "F32"):
+                    raise ValueError(f"{name!r} must be of F16 or F32, got {part.get_dtype()}")
+            step = (file.metadata() or {}).get("step")
+            if step is not None and not re.fullmatch("[0-9]{1,18}", step):
+                raise ValueError(f"its step must be a whole number, got {step!r:.99}")
+            arrays = {name: file.get_tensor(name) for name in parts}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise WorkdirError(f"{path} cannot be read: {why(error)}") from error
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise WorkdirError(f"{path} cannot be used: {name} has numbers that are not finite")
+    return arrays, step and int(step)
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each of `named_weights`, of a model that need not be built."""
+    model = model_class(config)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (inputs, units) in model.layer_sizes(config).items():
+        gates = 4 if name in ("encoder", "decoder") else 1  # the two are LSTMs
+        shapes |= {f"{name}/kernel": (inputs, gates * units), f"{name}/bias": (gates * units,)}
+        if gates == 4:
+            shapes[f"{name}/recurrent_kernel"] = (units, gates * units)
+    return shapes | {f"first/{name}": shape for name, shape in model.first_shapes(config).items()}
+
+
+def check_shapes(wanted: Mapping[str, tuple], found: Mapping[str, tuple], what: str = "weight",
+                 unknown: str = "not one of this model's") -> None:
+    """Raises ValueError unless both have the same names and shapes; see `unknown` for the rest."""
+    for name in sorted(set(wanted) ^ set(found)):
+        raise ValueError(f"the {what} {name[:99]!r} is {'missing' if name in wanted else unknown}")
+    for name, shape in wanted.items():
+        if found[name] != shape:
+            raise ValueError(f"the {what} {name!r} must have shape {shape}, got {found[name]}")
+
+
 def pretrained() -> list[str]:
     """The names of the weights that ship with the package."""
     return sorted(path.parent.name for path in PRETRAINED.glob(f"[!.]*/{WEIGHTS}"))
@@ -127,18 +207,17 @@ def pretrained() -> list[str]:
 def resolve(workdir: PathLike) -> pathlib.Path:
     """The folder that a workdir, or the name of weights that ship, stands for.
 
-    A folder that holds a run comes before weights of the same name, and these before any other
-    folder. Raises WorkdirError where there is nothing of that name.
+    A run comes before weights of its name, and these before any other folder. Raises WorkdirError
+    where there is nothing of that name.
     """
     path, names = check_name(workdir), pretrained()
     with written(f"workdir {workdir}", done="read"):
         if str(workdir) in names and not exists(path / CONFIG):
             return PRETRAINED / str(workdir)
-        there = exists(path)
-    if not (there and path.is_dir()):
-        raise WorkdirError(f"workdir {workdir} is neither a folder nor the name of weights that "
-                           f"ship ({', '.join(names) or 'there are none'})")
-    return path
+        if exists(path) and path.is_dir():
+            return path
+    raise WorkdirError(f"workdir {workdir} is neither a folder nor the name of weights that ship "
+                       f"({', '.join(names) or 'there are none'})")
 
 
 def load(workdir: PathLike) -> ImageModel:
@@ -155,44 +234,20 @@ def load_with_step(workdir: PathLike) -> tuple[ImageModel, int | None]:
     workdir = resolve(workdir)
     model_config, _ = read_config(workdir)
     if exists(workdir / WEIGHTS):
-        weights, step = read_weights(workdir / WEIGHTS, model_config)
+        weights, saved_step = read_weights(workdir / WEIGHTS, model_config)
         model = make_model(model_config)
         assign_weights(model, weights)
-        return model, step
+        return model, saved_step
     step, build = tf.Variable(0, dtype=tf.int64), functools.cache(make_model)
 
     def restore_from(path):
-        sizes = saves.sizes(path)
-        name = "average" if sizes["average"] else "model"
-        wanted = sum(map(math.prod, weight_shapes(model_config).values()))
-        if sizes[name] != wanted:  # before a model is made, whose size may be absurd
-            raise WorkdirError(f"the checkpoint {path} cannot be read, because it is of another "
-                               "model")
+        name = "average" if saves.size(path, "average") else "model"
+        # before a model is made, whose size may be absurd
+        if saves.size(path, name) != sum(map(math.prod, weight_shapes(model_config).values())):
+            raise WorkdirError(
+                f"the checkpoint {path} cannot be read, because it is of another model")
         saves.restore(tf.train.Checkpoint(step=step, **{name: build(model_config)}), path)
 
     if not saves.restore_newest(workdir, restore_from):
         raise WorkdirError(f"workdir {workdir} holds no checkpoint yet")
     return build(model_config), int(step)
-
-
-def read_metrics(workdir: PathLike) -> list[dict]:
-    """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out.
-
-    Each has a `step`, and values that are numbers, text, or lists of these.
-    """
-    path = check_name(workdir) / METRICS
-    with written(str(path), done="read"):
-        text = path.read_text(encoding="utf-8", errors="replace") if exists(path) else ""
-    lines = []
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):  # cut short when the machine died
-            lines.append(json.loads(line))
-    return list(filter(_is_line, lines))
-
-
-def _is_line(content):
-    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
-        return False
-    values = [x for value in content.values()
-              for x in (value if isinstance(value, list) else [value])]
-    return 0 <= content["step"] < 2**63 and not any(isinstance(x, (list, dict)) for x in values)

@@ -5,11 +5,10 @@ import io
 import itertools
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 
 from draw_tf.errors import MissingPackageError
-from draw_tf.files import write_whole
+from draw_tf.files import PathLike, write_whole
 
 
 def pyplot():
@@ -25,7 +24,7 @@ def pyplot():
 
 @contextlib.contextmanager
 def _axes(path, x_label, y_label):
-    """Yields axes to draw on, then writes them to `path`."""
+    """Yields axes to draw on, then writes them to `path` as a PNG file."""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     try:
@@ -39,60 +38,50 @@ def _axes(path, x_label, y_label):
     write_whole(path, png.getvalue())
 
 
-def kl_curve(path: str | os.PathLike, kl_step_nats: Sequence[float]) -> None:
-    """Plots the mean KL of each step to a PNG file: what it adds to the description of an image."""
-    steps = range(1, len(kl_step_nats) + 1)
+def kl_curve(path: PathLike, kl_step_nats: Sequence[float]) -> None:
+    """Plots the mean KL of each step: what it adds to the description of an image."""
     with _axes(path, "step", "KL (nats per image)") as axes:
-        axes.plot(steps, kl_step_nats, marker="o", markersize=3)
+        axes.plot(range(1, len(kl_step_nats) + 1), kl_step_nats, marker="o", markersize=3)
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(f"{sum(kl_step_nats):.2f} nats over {len(kl_step_nats)} steps")
 
 
-def training_curves(path: str | os.PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
+def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
     """Plots the bound of runs over training: thin on training batches, thick on held-out images.
 
-    The picture is a PNG file; `runs` maps a run's name to its metrics, each of them `is_point`.
+    `runs` maps a run's name to its metrics, as `thin_metrics` returns them.
     """
-    tops = []
     with _axes(path, "training step", "bound (nats per image)") as axes:
         for number, (name, lines) in enumerate(runs.items()):
             for split in sorted({line["split"] for line in lines}):
-                steps, bounds = zip(*((line["step"], line["bound_nats"]) for line in lines
-                                      if line["split"] == split), strict=True)
+                points = [(line["step"], line["bound_nats"]) for line in lines
+                          if line["split"] == split]
                 width, alpha = (0.7, 0.6) if split == "train" else (2, 1)
-                axes.plot(steps, bounds, label=f"{name}, {split}", color=f"C{number}",
-                          linewidth=width, alpha=alpha)
-                tops += [bound for step, bound in zip(steps, bounds, strict=True)
-                         if step >= 0.1 * max(steps)]
-        axes.set_ylim(top=max(tops))  # the first tenth of a run would flatten the rest
+                axes.plot(*zip(*points, strict=True), label=f"{name}, {split}",
+                          color=f"C{number}", linewidth=width, alpha=alpha)
+        curves = (curve.get_xydata().T for curve in axes.lines)  # steps and bounds
+        # the first tenth of a run would flatten the rest
+        axes.set_ylim(top=max(bounds[steps >= 0.1 * steps.max()].max() for steps, bounds in curves))
         axes.legend()
 
 
-def is_point(line: dict) -> bool:
-    """Whether a line of metrics has what `training_curves` draws."""
-    bound = line.get("bound_nats")
-    return (isinstance(line.get("split"), str) and isinstance(bound, float)
-            and math.isfinite(bound))
-
-
 def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
-    """Thins a run's metrics until they are small enough to keep beside the code.
+    """A run's lines that have a bound, with numbers of six digits, in `max_bytes` of JSON at most.
 
-    Numbers are rounded to six digits. Then every other line of the split with the most lines is
-    removed, until the rest takes at most `max_bytes` as lines of JSON; the last line of each split
-    stays. Raises ValueError where these alone take more.
+    Until they fit, every other line of the split with the most lines is removed, but for the last.
+    Raises ValueError where the last lines alone take more.
     """
-    lines = [json.loads(json.dumps(line), parse_float=lambda number: float(f"{float(number):.6g}"))
-             for line in lines]
-    sizes = [len(json.dumps(line)) + 1 for line in lines]  # with the end of the line
-    kept: dict[str, list] = {}  # from a split to where its lines are
-    for i, line in enumerate(lines):
-        kept.setdefault(line["split"], []).append(i)
-    while sum(sizes[i] for i in itertools.chain(*kept.values())) > max_bytes:
+    kept: dict[str, list] = {}  # from a split to the place and the text of each of its lines
+    for place, line in enumerate(lines):
+        split, bound = line.get("split"), line.get("bound_nats")
+        if isinstance(split, str) and isinstance(bound, float) and math.isfinite(bound):
+            line = json.loads(json.dumps(line), parse_float=lambda x: float(f"{float(x):.6g}"))
+            kept.setdefault(split, []).append((place, json.dumps(line)))
+    while sum(len(text) + 1 for _, text in itertools.chain(*kept.values())) > max_bytes:
         most = max(kept.values(), key=len)
         if len(most) == 1:
             raise ValueError("max_bytes must be at least the length of the last lines, "
                              f"got {max_bytes}")
         del most[-2::-2]  # from the back, so that the last stays
-    return [lines[i] for i in sorted(itertools.chain(*kept.values()))]
+    return [json.loads(text) for _, text in sorted(itertools.chain(*kept.values()))]

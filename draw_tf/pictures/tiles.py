@@ -1,8 +1,7 @@
 """Arrays in, pictures out: grids, columns side by side, attention boxes.
 
-Images come in as probabilities in [0, 1], float [..., H, W, C]
-with C = 1 (grey) or 3 (RGB). A picture is uint8 [h, w, 3], where h and w count screen pixels: an
-image enlarged `scale` times has h = scale * H and w = scale * W.
+Images are probabilities in [0, 1], float [..., H, W, C] with C = 1 (grey) or 3 (RGB). A picture is
+uint8 [h, w, 3] in screen pixels: of an image enlarged `scale` times, scale * H by scale * W.
 """
 
 import math
@@ -19,17 +18,16 @@ RED = (255, 0, 0)  # write windows
 GREEN = (0, 255, 0)  # read windows
 BLUE = (64, 128, 255)  # the known part of an image
 GAP = 4  # screen pixels between two tiles
-GAP_LEVEL = 255  # white, which shows where the black ground of a digit ends
+WHITE = 255  # between tiles, where it shows that the black ground of a digit ends
 TILE_SIDE = 112  # screen pixels, enough to see a tile well
 GRID_SIDE = 800  # about the largest side of an animation, in screen pixels
 STILL_SIDE = 1600  # about the largest side of a still picture
 
 
-def to_uint8(probabilities: np.ndarray) -> np.ndarray:
-    """Turns float [..., H, W, C] into uint8 [..., H, W, 3]; raises ValueError for anything else.
+def to_uint8(probabilities: np.ndarray, scale: int = 1) -> np.ndarray:
+    """Turns float [..., H, W, C] into uint8 [..., h, w, 3]; raises ValueError for anything else.
 
-    Contrast is never stretched, so that pictures can be compared. Values outside [0, 1] are
-    clipped, and NaN is black: a picture must not end a training run.
+    Values outside [0, 1] are clipped, and NaN is black: a picture must not end a training run.
     """
     probabilities = np.asarray(probabilities)
     shape, dtype = probabilities.shape, probabilities.dtype
@@ -37,103 +35,85 @@ def to_uint8(probabilities: np.ndarray) -> np.ndarray:
         raise ValueError("probabilities must be float [..., H, W, C] in [0, 1] with C = 1 or 3, "
                          f"got {dtype} of shape {shape}")
     levels = np.rint(np.clip(np.nan_to_num(probabilities), 0, 1) * 255)  # [..., H, W, C]
-    return np.repeat(levels.astype(np.uint8), 3 // shape[-1], axis=-1)  # [..., H, W, 3]
+    pictures = np.repeat(levels.astype(np.uint8), 3 // shape[-1], axis=-1)  # [..., H, W, 3]
+    return pictures.repeat(scale, axis=-3).repeat(scale, axis=-2)  # [..., h, w, 3]
 
 
-def enlarge(pictures: np.ndarray, scale: int) -> np.ndarray:
-    """Repeats every pixel: [..., H, W, 3] to [..., scale * H, scale * W, 3]."""
-    return np.repeat(np.repeat(pictures, scale, axis=-3), scale, axis=-2)
+def layout(shape: Sequence[int], across: int | None = None, redrawn: bool = False,
+           scale: int | None = None) -> tuple[int, int, int]:
+    """Rows, columns and scale, if that is None, of images [N, H, W, C], which are a row each.
 
-
-def auto_scale(height: int, width: int, across: int = 1, limit: int = GRID_SIDE) -> int:
-    """The scale for tiles of about `TILE_SIDE`, less if `across` of them would exceed `limit`."""
-    side = max(height, width)
-    return max(1, min(round(TILE_SIDE / side), limit // (across * side)))
-
-
-def across(count: int, side: int) -> int:
-    """The side of `count` tiles in a row, each `side` long, with the gaps between them."""
-    return count * (side + GAP) - GAP
+    Where the number of tiles `across` is None, they are a nearly square animation, in which each
+    takes two tiles if it is `redrawn`.
+    """
+    rows, height, width, _ = shape
+    columns, limit, side = across, STILL_SIDE, max(height, width)
+    if columns is None:
+        columns = 2 * math.ceil(math.sqrt(rows / 2)) if redrawn else math.ceil(math.sqrt(rows))
+        rows, limit = math.ceil((2 * rows if redrawn else rows) / columns), GRID_SIDE
+    fitting = max(1, min(round(TILE_SIDE / side), limit // (max(rows, columns) * side)))
+    return rows, columns, scale or fitting
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
     """Draws `box`, each field of shape [...], on a copy of `pictures`, uint8 [..., h, w, 3].
 
-    The pictures are enlarged `scale` times; `colour` is red, green and blue in 0..255. The middle
-    of the line runs along the box. It is sigma / 2 thick, but at least one screen pixel and at most
-    a sixteenth of the picture: a wide filter shows, and still leaves the picture visible. Parts
-    outside the picture are not drawn, nor is a box with a NaN among its edges. Raises ValueError
-    where a field of `box` has another shape.
+    The middle of the line runs along the box. It is sigma / 2 thick, from one screen pixel to a
+    sixteenth of the picture. A box with a NaN among its edges is not drawn. Raises ValueError where
+    a field of `box` has another shape.
     """
     shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
     for name, field in zip(Box._fields, box, strict=True):
         if np.shape(field) != shape:
             raise ValueError(f"box.{name} must have shape {shape}, got {np.shape(field)}")
-    *edges, sigma = (np.asarray(field, np.float64)[..., np.newaxis] for field in box)  # [..., 1]
+    fields = np.stack(box).astype(np.float64)[..., np.newaxis, np.newaxis]  # [5, ..., 1, 1]
     thickest = max(1, min(height, width) // 16)
-    thickness = np.rint(np.clip(np.nan_to_num(sigma * scale / 2), 1, thickest))  # [..., 1]
-    rows, columns = np.arange(height), np.arange(width)
+    thick = np.rint(np.clip(np.nan_to_num(fields[4] * scale / 2), 1, thickest))  # [..., 1, 1]
+    # where the lines start, [..., 1, 1] each
+    top, left, bottom, right = np.floor((fields[:4] + 0.5) * scale - thick / 2 + 0.5)
+    rows, columns = np.ogrid[:height, :width]  # [h, 1], [1, w]
 
     def filled(top, left, bottom, right):
-        """Which pixels lie between edges [..., 1], bool [..., h, w]; none where one is NaN."""
-        in_row = (top <= rows) & (rows < bottom)  # [..., h]
-        in_column = (left <= columns) & (columns < right)  # [..., w]
-        return in_row[..., np.newaxis] & in_column[..., np.newaxis, :]
+        """Which pixels lie between edges [..., 1, 1], bool [..., h, w]; none where one is NaN."""
+        return (top <= rows) & (rows < bottom) & ((left <= columns) & (columns < right))
 
-    top, left, bottom, right = (np.floor((edge + 0.5) * scale - thickness / 2 + 0.5)
-                                for edge in edges)  # [..., 1] each, where the lines start
-    drawn = (filled(top, left, bottom + thickness, right + thickness)
-             & ~filled(top + thickness, left + thickness, bottom, right))  # [..., h, w]
+    drawn = (filled(top, left, bottom + thick, right + thick)
+             & ~filled(top + thick, left + thick, bottom, right))  # [..., h, w]
     return np.where(drawn[..., np.newaxis], np.array(colour, np.uint8), pictures)
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Lays out pictures [N, h, w, 3] row by row in one, nearly square where `columns` is None.
-
-    Raises ValueError for any other array, and for no pictures.
-    """
+    """Lays out pictures [N, h, w, 3] row by row in one, nearly square where `columns` is None."""
     check_pictures("pictures", pictures, ndim=4)
-    count = len(pictures)
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    cells = np.pad(pictures, ((0, rows * columns - count), (0, GAP), (0, GAP), (0, 0)),
-                   constant_values=GAP_LEVEL)  # [rows * columns, h + GAP, w + GAP, 3]
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    cells = np.pad(pictures, ((0, rows * columns - len(pictures)), (0, GAP), (0, GAP), (0, 0)),
+                   constant_values=WHITE)  # [rows * columns, h + GAP, w + GAP, 3]
     return np.vstack([np.hstack([*row]) for row in np.split(cells, rows)])[:-GAP, :-GAP]
 
 
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
                  last_apart: bool = False) -> np.ndarray:
-    """Lays out images with one row per image, for example `[inputs, reconstructions]`.
-
-    Each column is [N, H, W, C] in [0, 1], with the same N, H and W. `scale` is as for `enlarge`, or
-    None to choose one; `last_apart` leaves a wider gap before the last column.
-    """
-    images = np.stack([to_uint8(column) for column in columns], axis=1)  # [N, columns, H, W, 3]
-    count, across, height, width, _ = images.shape
-    scale = scale or auto_scale(height, width, max(count, across), STILL_SIDE)
-    sheet = grid(enlarge(np.concatenate(images), scale), across)  # [gh, gw, 3]
+    """Lays out columns of images [N, H, W, C]; `last_apart` widens the gap before the last one."""
+    _, across, scale = layout(columns[0].shape, len(columns), scale=scale)
+    cells = np.stack([to_uint8(column, scale) for column in columns], axis=1)  # [N, ..., h, w, 3]
+    sheet = grid(np.concatenate(cells), across)  # [gh, gw, 3]
     if last_apart:
-        sheet = np.insert(sheet, [-scale * width] * 3 * GAP, GAP_LEVEL, axis=1)
+        sheet = np.insert(sheet, [-cells.shape[3]] * 3 * GAP, WHITE, axis=1)
     return sheet
 
 
 def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
-    """A bar chart of `values` [T], each at least 0, without axes and scaled to the largest.
-
-    Returns a picture, [height, T * (width // T), 3]; a bar is at least one screen pixel wide.
-    """
+    """A bar chart of `values` [T] from 0 to the largest, [height, T * max(1, width // T), 3]."""
     side = max(1, width // len(values))
     tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
     drawn = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, side)  # [height, width]
     drawn[:, side - 1::side] &= side < 3  # a gap between bars
-    return np.where(drawn[..., np.newaxis], np.array((70, 110, 180), np.uint8), np.uint8(255))
+    return np.where(drawn[..., np.newaxis], np.array((70, 110, 180), np.uint8), np.uint8(WHITE))
 
 
 def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
-    """Finds the training image [M, H, W, C] nearest to each sample [N, H, W, C] by L2 distance.
-
-    Returns indices, int [N]; raises ValueError where H, W or C differ, or M is 0.
-    """
+    """Which training image [M, H, W, C] is nearest to each sample [N, H, W, C] by L2, int [N]."""
     if samples.shape[1:] != train_images.shape[1:] or not len(train_images):
         raise ValueError("train_images must be [M, H, W, C] like samples with M at least 1, "
                          f"got shapes {train_images.shape} and {samples.shape}")
@@ -144,11 +124,10 @@ def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
 
 
 def samples_and_nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
-    """Lays out samples as in the paper's figures, the last column beside its nearest images.
+    """Lays out samples [N, H, W, C] as in the paper, as square as N allows, and their neighbours.
 
-    The samples [N, H, W, C] fill a rectangle as square as N allows; after a wider gap stands the
-    training image [M, H, W, C] nearest to the last of each row, by L2 distance. All are in [0, 1].
-    A model that has learned its training images by heart draws copies of these neighbours.
+    The last of each row stands beside the nearest of the training images [M, H, W, C], of which a
+    model that has learned them by heart draws copies.
     """
     count = len(samples)
     across = max(side for side in range(1, math.isqrt(count) + 1) if count % side == 0)

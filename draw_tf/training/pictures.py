@@ -31,17 +31,16 @@ def shown_images(images: Images, binarize: str) -> np.ndarray:
 def draw(model: ImageModel, shown: np.ndarray) -> Pictures:
     """Pictures of new images, and of `shown` [N, H, W, C] redrawn."""
     trace, generation = model.trace(shown), model.generate(SHOWN, seed=0)
-    redrawn, drawn = (strokes.probabilities(steps.canvases)
-                      for steps in (trace, generation))  # [T, N, H, W, C] each
+    redrawn, drawn = (steps.images.numpy() for steps in (trace, generation))  # [T, N, H, W, C]
     across = math.gcd(len(shown), 4)  # pairs in a row
     pairs = [images[k::across] for k in range(across) for images in (shown, redrawn[-1])]
     images = {"reconstructions": tiles.side_by_side(pairs),
               "kl_step_nats": tiles.bars(tf.reduce_mean(trace.kl_nats, axis=1).numpy()),
-              "samples": tiles.grid(tiles.enlarge(tiles.to_uint8(drawn[-1]), 2))}
+              "samples": tiles.grid(tiles.to_uint8(drawn[-1], 2))}
     gifs = {}
     for tag, canvases, steps in (("reconstructions", redrawn, trace),
                                  ("samples", drawn, generation)):
-        frames = strokes.stroke_frames(canvases, strokes.boxes(model, steps))
+        frames = strokes.stroke_frames(canvases, model.boxes(steps))
         height, width = frames.shape[1:3]
         gifs[f"strokes/{tag}"] = width, height, strokes.encode_gif(frames)
     windows = {scope: getattr(trace, scope) for scope in ("read", "write")}

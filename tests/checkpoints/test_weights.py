@@ -11,8 +11,7 @@ from safetensors.numpy import load_file, save, save_file
 
 from draw_tf import DRAW, checkpoints
 from draw_tf.checkpoints import workdir as workdirs
-from draw_tf.checkpoints.weights import weight_shapes
-from draw_tf.checkpoints.workdir import WEIGHTS
+from draw_tf.checkpoints.workdir import WEIGHTS, weight_shapes
 from draw_tf.config import config_to_dict
 from draw_tf.files import write_json
 from tests.support.numerics import small_config

@@ -7,7 +7,7 @@ import pytest
 
 from draw_tf import data
 from draw_tf.data import folder
-from draw_tf.pictures import strokes
+from draw_tf.pictures import strokes, tiles
 from tests.support.picture_files import BLUE, RED, header, plain, save
 
 
@@ -74,8 +74,8 @@ def test_what_this_package_wrote_is_no_picture(tmp_path, beside):
     numbered(tmp_path / "configured", 5)  # a file of this name alone makes no run
     (tmp_path / "configured" / "config.json").write_text("{}")
     tall = np.zeros((1, 40, 8, 3), np.uint8) + np.arange(40, dtype=np.uint8)[:, None, None]
-    strokes.save(tmp_path / "new.gif", tall)
-    strokes.save(tmp_path / "configured" / "new.png", tall[0])
+    (tmp_path / "new.gif").write_bytes(strokes.encode_gif(tall))
+    (tmp_path / "configured" / "new.png").write_bytes(tiles.encode_png(tall[0]))
     for run in (tmp_path / "run", tmp_path):  # the folder itself may be a run, too
         numbered(run / "deep" if run != tmp_path else run, 0)
         (run / "config.json").write_text("{}")

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from draw_tf import DRAW
-from draw_tf.checkpoints.weights import named_weights, weight_shapes
+from draw_tf.checkpoints.workdir import named_weights, weight_shapes
 from draw_tf.config import VAEConfig
 from draw_tf.errors import ConfigError
 from draw_tf.models import losses, make_model

@@ -10,7 +10,7 @@ from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.models.completion import complete, kept_half
 from draw_tf.models.losses import log_prior_ratio
 from draw_tf.noise import between
-from draw_tf.pictures import strokes, tiles
+from draw_tf.pictures import tiles
 from draw_tf.pictures.page import page
 from tests.support.browser import Browser, program
 from tests.support.pages import MODELS, WINDOW, draw, inputs, make
@@ -138,7 +138,7 @@ def test_what_is_shown_of_a_step_is_what_was_computed(visit, name):
     model, trace, images = draw(name)
     height, width, channels = model.config.image_shape
     browser = visit(page(model, trace, images, boxes=False), "#mode=draw&image=2&step=3")
-    before, after = tiles.to_uint8(strokes.probabilities(trace.canvases))[1:, 1]  # [H, W, 3] each
+    before, after = tiles.to_uint8(trace.images)[1:, 1]  # [H, W, 3] each
     np.testing.assert_allclose(pixels(browser, "$('before')", height, width), before, atol=1)
     np.testing.assert_allclose(pixels(browser, "$('answer')", height, width), after, atol=1)
     x = tiles.to_uint8(images[1])
@@ -237,7 +237,7 @@ def test_new_images_come_from_new_noise(visit):
     model = make("paper")
     images, noise = inputs(model.config)
     browser = visit(page(model, model.generate(2, noise)), link="")
-    expected = tiles.to_uint8(strokes.probabilities(model.generate(2, noise).canvases))[-1]
+    expected = tiles.to_uint8(model.generate(2, noise).images)[-1]
     browser.evaluate("stop(); finished = true; render()")
     for i in range(2):
         shown = pixels(browser, f"$('results').children[{i}].firstChild", 28, 28)
@@ -289,7 +289,7 @@ def test_an_image_is_finished_in_several_ways(visit):
     assert browser.evaluate("items.map(item => item.score === undefined)") == [True] * 2 + [
         False] * 4
     browser.evaluate("$('boxes').click(); $('results').children[1].click(); go(3)")
-    canvas = tiles.to_uint8(strokes.probabilities(steps.canvases[1, 3]))
+    canvas = tiles.to_uint8(steps.images[1, 3])
     expected = np.where(known > 0, tiles.to_uint8(images[3]), canvas)
     shown = pixels(browser, "$('x')", 28, 28)[1:-1, 1:-1]
     inside = np.abs(np.arange(1, 27) - 13.5) > 1  # but for the line around what is known

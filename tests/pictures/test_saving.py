@@ -6,7 +6,7 @@ import pytest
 
 import draw_tf
 from draw_tf.models.completion import imagine, kept_half
-from draw_tf.pictures import saving, strokes, tiles
+from draw_tf.pictures import strokes
 from tests.support.numerics import small_config
 
 CONFIG = small_config(glimpses=3, hidden_size=8)
@@ -20,7 +20,7 @@ def model():
 
 def test_a_gif_and_a_png_are_the_strokes(model, tmp_path):
     trace = model.trace(IMAGES)
-    shown, boxes = strokes.probabilities(trace.canvases), strokes.boxes(model, trace)
+    shown, boxes = trace.images.numpy(), model.boxes(trace)
     draw_tf.save(tmp_path / "new" / "a.gif", model, trace, IMAGES)
     assert (tmp_path / "new" / "a.gif").read_bytes() == strokes.encode_gif(
         strokes.stroke_frames(shown, boxes, inputs=IMAGES))
@@ -44,7 +44,7 @@ def test_completions_show_the_known_pixels_as_they_are(model, tmp_path, strip):
     steps = imagine(model, many, known, 0, 2, 1)
     path = tmp_path / ("a.png" if strip else "a.gif")
     draw_tf.save(path, model, steps, IMAGES, known=known)
-    want = strokes.completions(strokes.probabilities(steps.canvases), IMAGES, known)
+    want = strokes.completions(steps.images.numpy(), IMAGES, known)
     shown = iio.imread(path) if strip else iio.imread(path, index=None)[-1]
     assert np.abs(shown.astype(int) - want[-1]).max() <= 1
 
@@ -80,19 +80,15 @@ def test_the_size_that_is_checked_is_the_size_that_is_drawn(
     for limit, fits in ((side, True), (side - 1, False)):
         monkeypatch.setattr(strokes, "LARGEST_SIDE", limit)
         try:
-            saving.check(tmp_path / "a.gif", model, count, imaginations, redrawn=redrawn)
+            strokes.check(tmp_path / "a.gif", model, count, imaginations, redrawn=redrawn)
             assert fits
         except ValueError as error:
             assert not fits and f"{frames.shape[2]} x {frames.shape[1]}" in str(error)
 
 
-@pytest.mark.parametrize("ending", saving.ENDINGS)
+@pytest.mark.parametrize("ending", strokes.ENDINGS)
 def test_what_does_not_fit_in_memory_is_refused(model, monkeypatch, tmp_path, ending):
-    saving.check(tmp_path / f"a{ending}", model, 100)
-    monkeypatch.setattr(saving, "memory", lambda: 1e6)
+    strokes.check(tmp_path / f"a{ending}", model, 100)
+    monkeypatch.setattr(strokes, "memory", lambda: 1e6)
     with pytest.raises(ValueError, match="100 images in a .* need about .* GB of memory"):
-        saving.check(tmp_path / f"a{ending}", model, 100)
-
-
-def test_tiles_in_a_row_have_gaps_between_them_alone():
-    assert tiles.across(3, 10) == 3 * 10 + 2 * tiles.GAP
+        strokes.check(tmp_path / f"a{ending}", model, 100)

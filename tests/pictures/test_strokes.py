@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from draw_tf import DRAW, DRAWConfig
 from draw_tf.models.attention import Window, window_box
+from draw_tf.models.steps import Generation
 from draw_tf.pictures import strokes, tiles
 from draw_tf.pictures.tiles import GAP, GREEN, RED
 from tests.support.drawings import canvases, moving_box
@@ -29,7 +30,7 @@ def expected_playback(frames, frame_ms, hold_ms, tick_ms=10):
 
 
 def test_probabilities_are_those_of_the_logits():
-    shown = strokes.probabilities(tf.constant([[0.0, 2.0], [-100.0, 100.0]]))
+    shown = Generation(tf.constant([[0.0, 2.0], [-100.0, 100.0]]), None).images
     np.testing.assert_allclose(shown, [[0.5, 1 / (1 + np.exp(-2))], [0, 1]], rtol=1e-6)
 
 
@@ -43,7 +44,8 @@ def window(number):
 def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations):
     model = DRAW(DRAWConfig(read_size=2, write_size=5, hidden_size=1, equations=equations))
     trace = SimpleNamespace(read=window(3), write=window(20))
-    (read, green), (write, red) = strokes.boxes(model, trace)
+    (read, green), (write, red) = (
+        (box, strokes.COLOURS[scope]) for scope, box in model.boxes(trace).items())
     assert (green, red) == (GREEN, RED)
     np.testing.assert_array_equal(read, window_box(window(3), 2, equations))
     np.testing.assert_array_equal(write, window_box(window(20), 5, equations))
@@ -53,8 +55,8 @@ def test_boxes_are_green_where_the_model_reads_and_red_where_it_writes(equations
 def test_windows_that_are_not_there_have_no_boxes():
     model = DRAW(DRAWConfig(hidden_size=1))
     generation = SimpleNamespace(write=window(20))
-    assert [colour for _, colour in strokes.boxes(model, generation)] == [RED]
-    assert strokes.boxes(model, SimpleNamespace(read=None, write=None)) == []
+    assert list(model.boxes(generation)) == ["write"]
+    assert model.boxes(SimpleNamespace(read=None, write=None)) == {}
 
 
 # Animations and film strips
@@ -62,11 +64,11 @@ def test_windows_that_are_not_there_have_no_boxes():
 
 def test_stroke_frames_are_the_steps_then_the_finished_images():
     probabilities, where = canvases(5, 4), moving_box(5, 4)
-    frames = strokes.stroke_frames(probabilities, [(where, RED)], scale=2)
+    frames = strokes.stroke_frames(probabilities, {"write": where}, scale=2)
     assert frames.shape == (6, 2 * 16 + GAP, 2 * 18 + GAP, 3) and frames.dtype == np.uint8
     bare = strokes.stroke_frames(probabilities, scale=2)
     for t in range(5):
-        plain = tiles.grid(tiles.enlarge(tiles.to_uint8(probabilities[t]), 2))
+        plain = tiles.grid(tiles.to_uint8(probabilities[t], 2))
         np.testing.assert_array_equal(bare[t], plain)
         is_red = (frames[t] == RED).all(axis=-1)
         np.testing.assert_array_equal(frames[t][~is_red], plain[~is_red])
@@ -80,7 +82,7 @@ def test_stroke_frames_are_the_steps_then_the_finished_images():
 
 def test_later_boxes_lie_on_top():
     where = moving_box(1, 1)
-    frames = strokes.stroke_frames(canvases(1, 1), [(where, GREEN), (where, RED)], scale=1)
+    frames = strokes.stroke_frames(canvases(1, 1), {"read": where, "write": where}, scale=1)
     assert (frames[0] == RED).all(axis=-1).any() and not (frames[0] == GREEN).all(axis=-1).any()
 
 
@@ -104,7 +106,7 @@ def test_film_strip_shows_what_is_redrawn_before_the_first_step():
 
 
 def test_film_strip_shows_the_boxes_of_each_step_but_none_on_the_finished_images():
-    strip = strokes.film_strip(canvases(3, 2), [(moving_box(3, 2), RED)], scale=1)
+    strip = strokes.film_strip(canvases(3, 2), {"write": moving_box(3, 2)}, scale=1)
     is_red = (strip == RED).all(axis=-1)
     for t, i in np.ndindex(3, 2):
         y, x = i * (8 + GAP), t * (9 + GAP)
@@ -132,7 +134,7 @@ def test_images_that_are_redrawn_are_beside_their_canvases(count, columns):
     for t, step in enumerate([*probabilities, probabilities[-1]]):
         pairs = [image for pair in zip(inputs, step, strict=True) for image in pair]
         np.testing.assert_array_equal(frames[t], tiles.grid(
-            tiles.enlarge(tiles.to_uint8(np.stack(pairs)), 2), columns))
+            tiles.to_uint8(np.stack(pairs), 2), columns))
 
 
 @pytest.mark.parametrize("count, animated, still", [(1, 112, 112), (16, 112, 84), (400, 28, 28)])
@@ -147,7 +149,7 @@ def test_pictures_are_large_enough_to_see_and_not_larger(count, animated, still)
 
 
 def test_gif_plays_every_step_then_holds_the_finished_images_and_loops():
-    frames = strokes.stroke_frames(canvases(5, 4), [(moving_box(5, 4), RED)], scale=2)
+    frames = strokes.stroke_frames(canvases(5, 4), {"write": moving_box(5, 4)}, scale=2)
     data = strokes.encode_gif(frames, frame_ms=70, hold_ms=1500)
     shown, expected = playback(data), expected_playback(frames, 70, 1500)
     assert shown.shape == expected.shape and np.abs(shown - expected).max() <= 1
@@ -180,24 +182,31 @@ def test_gif_of_anything_but_frames_is_refused(frames):
         strokes.encode_gif(frames)
 
 
-def test_save_writes_what_the_ending_says(tmp_path):
-    frames = strokes.stroke_frames(canvases(2, 1))
-    strokes.save(tmp_path / "new" / "strokes.GIF", frames, frame_ms=50, hold_ms=700)
+@pytest.fixture(scope="module")
+def drawn():
+    """A model, and what it drew."""
+    model = DRAW(DRAWConfig((8, 9, 1), glimpses=2, hidden_size=8, latent_size=2))
+    return model, model.generate(1, seed=0)
+
+
+def test_save_writes_what_the_ending_says(drawn, tmp_path):
+    frames = strokes.stroke_frames(drawn[1].images.numpy())
+    strokes.save(tmp_path / "new" / "strokes.GIF", *drawn, boxes=False)
     data = (tmp_path / "new" / "strokes.GIF").read_bytes()
-    assert data == strokes.encode_gif(frames, 50, 700)
-    strokes.save(str(tmp_path / "strip.png"), frames[0])
-    np.testing.assert_array_equal(iio.imread(tmp_path / "strip.png"), frames[0])
+    assert data == strokes.encode_gif(frames, 120, 1000)
+    strokes.save(str(tmp_path / "strip.png"), *drawn, boxes=False, columns=1)
+    np.testing.assert_array_equal(iio.imread(tmp_path / "strip.png"), frames[-1])
     assert sorted(os.listdir(tmp_path)) == ["new", "strip.png"]
 
 
 @pytest.mark.parametrize("name", ["strokes.jpg", "strokes", "gif", "strokes.gif.txt"])
-def test_unknown_ending_is_refused_before_anything_is_written(tmp_path, name):
-    with pytest.raises(ValueError, match=rf"path must end in \.gif or \.png, got .*{name}'"):
-        strokes.save(tmp_path / "new" / name, np.zeros((1, 4, 4, 3), np.uint8))
+def test_unknown_ending_is_refused_before_anything_is_written(drawn, tmp_path, name):
+    with pytest.raises(ValueError, match=rf"path must end in .*\.png or \.html, got .*{name}'"):
+        strokes.save(tmp_path / "new" / name, *drawn)
     assert os.listdir(tmp_path) == []
 
 
-def test_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
+def test_failed_save_leaves_the_old_file_alone(drawn, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
@@ -205,7 +214,7 @@ def test_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path.write_bytes(b"old")
     with monkeypatch.context() as broken, pytest.raises(OSError, match="disk full"):
         broken.setattr(os, "replace", fail)
-        strokes.save(path, np.zeros((2, 4, 4, 3), np.uint8))
+        strokes.save(path, *drawn)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["strokes.gif"]
 
@@ -216,7 +225,7 @@ def test_completions_show_what_is_known_what_is_imagined_and_the_image():
     known = np.zeros((4, 4, 1))
     known[:, :2] = 1
     frames = strokes.completions(drawn, images, known)
-    side = tiles.auto_scale(4, 4, 7, tiles.STILL_SIDE) * 4
+    side = tiles.layout(images.shape, 7)[2] * 4
     step = side + tiles.GAP
     assert frames.shape == (3, 2 * step - tiles.GAP, 7 * step - tiles.GAP, 3)
     tile = frames[:, step:step + side].reshape(3, side, -1, 3)
@@ -245,8 +254,8 @@ def test_edges_of_boxes_are_where_the_filters_lie(equations):
         layer.bias.assign([x, x, np.log(0.8), -np.log(4) if equations == "paper" else np.log(4), 0])
     images = np.random.default_rng(0).random((2, 60, 70, 1)).astype(np.float32)
     trace = model.trace(images)
-    for (box, _), window in zip(
-            strokes.boxes(model, trace), (trace.read, trace.write), strict=True):
+    for box, window in zip(
+            model.boxes(trace).values(), (trace.read, trace.write), strict=True):
         for bank, length, (low, high) in ((window.Fx, 70, (box.left, box.right)),
                                           (window.Fy, 60, (box.top, box.bottom))):
             means = np.sum(bank * np.arange(length), axis=-1)  # [T, N, n], in pixels

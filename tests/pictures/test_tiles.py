@@ -63,20 +63,21 @@ def test_levels_in_place_of_probabilities_are_refused():
         tiles.to_uint8(np.zeros((4, 4, 1), np.uint8))
 
 
-def test_enlarge_repeats_pixels():
+def test_an_enlarged_image_repeats_its_pixels():
     pictures = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
-    large = tiles.enlarge(pictures, 4)
+    large = tiles.to_uint8(pictures / 255, 4)
     assert large.shape == (2, 8, 12, 3)
     for y, x in np.ndindex(8, 12):
         assert (large[:, y, x] == pictures[:, y // 4, x // 4]).all()
 
 
-def test_auto_scale_fits_the_tile_and_the_picture():
-    assert tiles.auto_scale(28, 28) == 4
-    assert tiles.auto_scale(28, 56) == 2  # the longer side counts
-    assert tiles.auto_scale(28, 28, across=10) == 2  # 560 pixels; 3 would exceed 800
-    assert tiles.auto_scale(28, 28, across=1000) == 1
-    assert tiles.auto_scale(500, 500) == 1
+def test_the_scale_fits_the_tile_and_the_picture():
+    assert tiles.layout((1, 28, 28, 1)) == (1, 1, 4)
+    assert tiles.layout((1, 28, 56, 1)) == (1, 1, 2)  # the longer side counts
+    assert tiles.layout((100, 28, 28, 1)) == (10, 10, 2)  # 560 pixels; 3 would exceed 800
+    assert tiles.layout((100, 28, 28, 1), across=10) == (100, 10, 1)
+    assert tiles.layout((1_000_000, 28, 28, 1)) == (1000, 1000, 1)
+    assert tiles.layout((1, 500, 500, 1)) == (1, 1, 1)
 
 
 # Boxes
