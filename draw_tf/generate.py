@@ -149,7 +149,7 @@ def command(given):
     made = f"{num} image{'s' * (num > 1)} from {given.workdir}, --mode={mode} --seed={seed}"
     with written(f"out {given.out}", ConfigError):
         strokes.save(out, model, steps, images, boxes=given.boxes, columns=given.columns,
-                    known=known, caption=made, labels=labels, train=train)
+                     known=known, caption=made, labels=labels, train=train)
     print(f"{made}: {out}")
 
 
