@@ -18,26 +18,24 @@ from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
 from draw_tf.errors import why
 from draw_tf.files import found, remove_partial, write_whole
-from draw_tf.training.pictures import Pictures
 
 FRAME = 16  # bytes around each record of an events file: its length and two checksums
 
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
     """Removes from a file of TensorBoard what lies after a step, or was cut short."""
-    kept, end, empty = [], 0, True
+    content, end, kept, empty = path.read_bytes(), 0, [], True
     with contextlib.suppress(tf.errors.DataLossError):  # cut short
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = event_pb2.Event.FromString(record)
             start, end = end, end + len(record) + FRAME
             if event.step <= last_step:
-                kept.append(slice(start, end))
+                kept.append(content[start:end])
                 empty = empty and event.HasField("file_version")
     if empty:
         path.unlink()
-    elif sum(part.stop - part.start for part in kept) < path.stat().st_size:
-        content = path.read_bytes()
-        write_whole(path, b"".join(content[part] for part in kept))
+    elif sum(map(len, kept)) < len(content):
+        write_whole(path, b"".join(kept))
 
 
 @contextlib.contextmanager
@@ -50,43 +48,45 @@ def _os_errors():
 
 
 class Log:
-    """Everything a run writes except checkpoints; `changed` is from `workdir.changed_settings`."""
+    """Everything a run writes except checkpoints; it begins with the `changed` settings, if any."""
 
-    def __init__(self, workdir, trainer, changed=()):
-        self.workdir, self.trainer, self.changed = pathlib.Path(workdir), trainer, changed
+    def __init__(self, workdir, trainer, changed):
+        self.workdir, self.trainer = pathlib.Path(workdir), trainer
+        self.first_step, self.began = int(trainer.step), time.perf_counter()
         self.writers, self.profile = {}, contextlib.ExitStack()
         self.unheard = False  # whether the reader of the terminal's lines has gone
-
-    def __enter__(self):
-        step = int(self.trainer.step)
-        self._forget(step)
-        self.first_step, self.began = step, time.perf_counter()
-        self.bar = tqdm(total=self.trainer.config.train_steps, initial=step, unit=" steps",
+        self._forget()
+        self.bar = tqdm(total=trainer.config.train_steps, initial=self.first_step, unit=" steps",
                         file=sys.stdout, dynamic_ncols=True, disable=None)  # only on a terminal
-        if step:
-            self.say(f"Resuming {self.workdir} at step {step}")
-        if self.changed:
-            self.say(f"Settings changed: {', '.join(self.changed)}")
-        if not step or self.changed:
-            self._settings(step)
-        return self
+        if self.first_step:
+            self.say(f"Resuming {workdir} at step {self.first_step}")
+        if changed:
+            self.say(f"Settings changed: {', '.join(changed)}")
+        if changed or not self.first_step:
+            settings = config_to_dict(trainer.model.config, trainer.config)
+            with self._plotting("train", self.first_step):
+                tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
+                hparams.hparams({**settings["model"], **settings["train"],
+                                 "image_shape": str(trainer.model.config.image_shape)})
 
-    def __exit__(self, *_):
+    def close(self) -> None:
+        """Ends the bar and the files; raises OSError where the last of them cannot be written."""
         self.bar.close()
         self.profile.close()
         with _os_errors():
             for writer in self.writers.values():
                 writer.close()
 
-    def _forget(self, step):
+    def _forget(self):
         """Removes what a killed run logged after its last checkpoint, for it will come again."""
+        step = self.first_step
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        for path in [path for folder in found(self.workdir / "events", "*")
-                     for path in found(folder, "events.out.tfevents.*.v2")]:
-            with _os_errors():
-                keep_events(path, step or -1)  # from the start, step 0 comes again too
-            remove_partial(path.parent, "events.out.tfevents.*")
+        for folder in found(self.workdir / "events", "*"):
+            for path in found(folder, "events.out.tfevents.*.v2"):
+                with _os_errors():
+                    keep_events(path, step or -1)  # from the start, step 0 comes again too
+            remove_partial(folder, "events.out.tfevents.*")
         for name in (CONFIG, METRICS, "strokes*.gif"):
             remove_partial(self.workdir, name)
 
@@ -99,20 +99,6 @@ class Log:
                 self.writers[split] = tf.summary.create_file_writer(str(folder))
             with self.writers[split].as_default(step):
                 yield
-
-    def _settings(self, step):
-        """Writes the settings to TensorBoard."""
-        model = self.trainer.model
-        settings = config_to_dict(model.config, self.trainer.config)
-        with self._plotting("train", step):
-            tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
-            hparams.hparams({**settings["model"], **settings["train"],
-                             "image_shape": str(model.config.image_shape)})
-
-    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
-        """Writes the graph of a step to TensorBoard."""
-        with self._plotting("train", 0):
-            tf.summary.graph(graph)
 
     def say(self, text: str) -> None:
         """Prints a line that stays, above the progress bar where there is one."""
@@ -146,8 +132,9 @@ class Log:
             file.write(json.dumps(line) + "\n")
         with self._plotting(split, step):
             for name, value in values.items():
-                for index, number in enumerate(value if isinstance(value, list) else [value]):
-                    tag = f"{name}/{index + 1:02d}" if isinstance(value, list) else name
+                parts = ({f"{name}/{t:02d}": x for t, x in enumerate(value, 1)}
+                         if isinstance(value, list) else {name: value})
+                for tag, number in parts.items():
                     tf.summary.scalar(tag, number)
         bound, speed = values["bound_nats"], values["images_per_second"]
         if not self.bar.disable and split == "train":  # a line that renews itself
@@ -157,8 +144,8 @@ class Log:
         left = ""
         if step > self.first_step:
             rate = (time.perf_counter() - self.began) / (step - self.first_step)
-            steps = self.trainer.config.train_steps - step
-            left = f"  {datetime.timedelta(seconds=round(rate * steps))} left"
+            seconds = round(rate * (self.bar.total - step))
+            left = f"  {datetime.timedelta(seconds=seconds)} left"
         self.say(f"step {step}/{self.bar.total}  {split:<10} bound {bound:7.2f} nats  "
                  f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}{left}  "
                  f"{speed:6.0f} images/s")
@@ -167,19 +154,24 @@ class Log:
         """Where the strokes of a step are drawn."""
         return self.workdir / f"strokes-{step}.gif"
 
-    def pictures(self, step: int, pictures: Pictures) -> None:
-        """Writes pictures to TensorBoard, and new images as they are drawn to a GIF."""
+    def pictures(self, step: int, images: dict, animations: dict, windows: dict) -> None:
+        """Writes what `pictures.draw` returns to TensorBoard, and the new images to GIFs too."""
         with self._plotting("train", step):
-            for tag, image in pictures.images.items():
+            for tag, image in images.items():
                 tf.summary.image(tag, image[None])
-            for tag, (width, height, gif) in pictures.strokes.items():
+            for tag, (width, height, gif) in animations.items():
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
                 tf.summary.write(tag, tf.constant([str(width), str(height), gif]),
                                  metadata=image_metadata.create_summary_metadata(tag, ""))
             for path in (self.gif(step), self.workdir / "strokes.gif"):
-                write_whole(path, pictures.strokes["strokes/samples"][-1])
-            for tag, values in pictures.histograms.items():
+                write_whole(path, animations["strokes/samples"][-1])
+            for tag, values in windows.items():
                 tf.summary.histogram(tag, values)
+
+    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
+        """Writes the graph of a step to TensorBoard."""
+        with self._plotting("train", 0):
+            tf.summary.graph(graph)
 
     def start_profile(self) -> None:
         """Starts TensorFlow's profiler; `profile.close()` writes what it saw for TensorBoard."""
