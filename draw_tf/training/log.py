@@ -1,25 +1,31 @@
-"""What a run reports: lines on the terminal, metrics.jsonl, and files for TensorBoard."""
+"""What a run reports: lines on the terminal, metrics.jsonl, pictures, and TensorBoard's files."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
+import math
 import os
 import pathlib
 import sys
 import time
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
-from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.image import metadata
 from tqdm import tqdm
 
 from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
+from draw_tf.data import Images
 from draw_tf.errors import why
 from draw_tf.files import found, remove_partial, write_whole
+from draw_tf.pictures import strokes, tiles
 
 FRAME = 16  # bytes around each record of an events file: its length and two checksums
+SHOWN = 16  # images in a grid, at most
 
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
@@ -36,6 +42,12 @@ def keep_events(path: pathlib.Path, last_step: int) -> None:
         path.unlink()
     elif sum(map(len, kept)) < len(content):
         write_whole(path, b"".join(kept))
+
+
+def shown_images(images: Images, binarize: str) -> np.ndarray:
+    """The first images as a run sees them, float32 [16, H, W, C]."""
+    shown = dataclasses.replace(images, pixels=images.pixels[:SHOWN])
+    return (shown if binarize == "none" else shown.binarized()).floats()
 
 
 @contextlib.contextmanager
@@ -55,7 +67,7 @@ class Log:
         self.first_step, self.began = int(trainer.step), time.perf_counter()
         self.writers, self.profile = {}, contextlib.ExitStack()
         self.unheard = False  # whether the reader of the terminal's lines has gone
-        self._forget()
+        self._forget(self.first_step)
         self.bar = tqdm(total=trainer.config.train_steps, initial=self.first_step, unit=" steps",
                         file=sys.stdout, dynamic_ncols=True, disable=None)  # only on a terminal
         if self.first_step:
@@ -70,16 +82,15 @@ class Log:
                                  "image_shape": str(trainer.model.config.image_shape)})
 
     def close(self) -> None:
-        """Ends the bar and the files; raises OSError where the last of them cannot be written."""
+        """Ends the bar, the profile and the files of TensorBoard."""
         self.bar.close()
         self.profile.close()
         with _os_errors():
             for writer in self.writers.values():
                 writer.close()
 
-    def _forget(self):
+    def _forget(self, step):
         """Removes what a killed run logged after its last checkpoint, for it will come again."""
-        step = self.first_step
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
         for folder in found(self.workdir / "events", "*"):
@@ -92,13 +103,19 @@ class Log:
 
     @contextlib.contextmanager
     def _plotting(self, split, step):
-        """Writes what the block gives to TensorBoard's run of a split; at its end, to the file."""
+        """Writes the block's summaries to TensorBoard's run of a split; at its end, to the file."""
         with _os_errors():
             if split not in self.writers:
                 folder = self.workdir / "events" / split
                 self.writers[split] = tf.summary.create_file_writer(str(folder))
             with self.writers[split].as_default(step):
                 yield
+
+    def start_profile(self) -> None:
+        """Starts TensorFlow's profiler; `profile.close()` writes what it saw for TensorBoard."""
+        folder = str(self.workdir / "events" / "train")
+        self.profile.enter_context(_os_errors())
+        self.profile.enter_context(tf.profiler.experimental.Profile(folder))
 
     def say(self, text: str) -> None:
         """Prints a line that stays, above the progress bar where there is one."""
@@ -126,15 +143,15 @@ class Log:
 
         `values` are a `losses.report`, images_per_second, and perhaps others.
         """
-        line = {"step": step, "seconds": round(float(self.trainer.seconds), 3), "split": split,
-                **values}
+        seconds = round(float(self.trainer.seconds), 3)
+        line = json.dumps({"step": step, "seconds": seconds, "split": split, **values})
         with open(self.workdir / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(f"{line}\n")
         with self._plotting(split, step):
             for name, value in values.items():
-                parts = ({f"{name}/{t:02d}": x for t, x in enumerate(value, 1)}
-                         if isinstance(value, list) else {name: value})
-                for tag, number in parts.items():
+                numbers = ({f"{name}/{t:02d}": x for t, x in enumerate(value, 1)}
+                           if isinstance(value, list) else {name: value})
+                for tag, number in numbers.items():
                     tf.summary.scalar(tag, number)
         bound, speed = values["bound_nats"], values["images_per_second"]
         if not self.bar.disable and split == "train":  # a line that renews itself
@@ -144,8 +161,7 @@ class Log:
         left = ""
         if step > self.first_step:
             rate = (time.perf_counter() - self.began) / (step - self.first_step)
-            seconds = round(rate * (self.bar.total - step))
-            left = f"  {datetime.timedelta(seconds=seconds)} left"
+            left = f"  {datetime.timedelta(seconds=round(rate * (self.bar.total - step)))} left"
         self.say(f"step {step}/{self.bar.total}  {split:<10} bound {bound:7.2f} nats  "
                  f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}{left}  "
                  f"{speed:6.0f} images/s")
@@ -154,27 +170,43 @@ class Log:
         """Where the strokes of a step are drawn."""
         return self.workdir / f"strokes-{step}.gif"
 
-    def pictures(self, step: int, images: dict, animations: dict, windows: dict) -> None:
-        """Writes what `pictures.draw` returns to TensorBoard, and the new images to GIFs too."""
+    def draw(self, step: int, shown: np.ndarray) -> None:
+        """Draws new images, and `shown` [N, H, W, C] again, with their strokes and windows."""
+        model = self.trainer.evaluated
+        trace, generation = model.trace(shown), model.generate(SHOWN, seed=0)
+        redrawn, drawn = trace.images.numpy(), generation.images.numpy()  # [T, N, H, W, C] each
+        kl_nats = tf.reduce_mean(trace.kl_nats, axis=1).numpy()  # [T]
+        across = math.gcd(len(shown), 4)  # pairs in a row
+        pairs = [images[k::across] for k in range(across) for images in (shown, redrawn[-1])]
+        samples = tiles.grid(tiles.enlarge(tiles.to_uint8(drawn[-1]), 2))  # [h, w, 3]
         with self._plotting("train", step):
-            for tag, image in images.items():
-                tf.summary.image(tag, image[None])
-            for tag, (width, height, gif) in animations.items():
+            for tag, picture in (("reconstructions", tiles.side_by_side(pairs)),
+                                 ("kl_step_nats", tiles.bars(kl_nats)), ("samples", samples)):
+                tf.summary.image(tag, picture[np.newaxis])
+            for tag, canvases, steps in (("strokes/reconstructions", redrawn, trace),
+                                         ("strokes/samples", drawn, generation)):
+                frames = strokes.stroke_frames(canvases, strokes.boxes(model, steps))
+                (height, width), gif = frames.shape[1:3], strokes.encode_gif(frames)
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
                 tf.summary.write(tag, tf.constant([str(width), str(height), gif]),
-                                 metadata=image_metadata.create_summary_metadata(tag, ""))
+                                 metadata=metadata.create_summary_metadata(tag, ""))
             for path in (self.gif(step), self.workdir / "strokes.gif"):
-                write_whole(path, animations["strokes/samples"][-1])
-            for tag, values in windows.items():
-                tf.summary.histogram(tag, values)
+                write_whole(path, gif)
+            for scope, window in (("read", trace.read), ("write", trace.write)):
+                for name in ("gx", "gy", "delta", "sigma2", "gamma") if window else ():
+                    tf.summary.histogram(f"{scope}/{name}", getattr(window, name))
 
-    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
-        """Writes the graph of a step to TensorBoard."""
+    def draw_graph(self) -> None:
+        """Draws the graph of one step, small enough to read in TensorBoard."""
+        model = self.trainer.model
+        images, noise = (
+            tf.TensorSpec([SHOWN, *shape], model.compute_dtype, name) for name, shape in (
+                ("images", model.config.image_shape), ("noise", [model.config.latent_size])))
+        step = tf.function(model.one_step, autograph=False).get_concrete_function(images, noise)
+        graph = step.graph.as_graph_def()
+        # the nodes that only hand out results would hide the model's
+        nodes = [node for node in graph.node if node.op not in ("Identity", "NoOp")]
+        del graph.node[:]
+        graph.node.extend(nodes)
         with self._plotting("train", 0):
             tf.summary.graph(graph)
-
-    def start_profile(self) -> None:
-        """Starts TensorFlow's profiler; `profile.close()` writes what it saw for TensorBoard."""
-        self.profile.enter_context(_os_errors())
-        self.profile.enter_context(
-            tf.profiler.experimental.Profile(str(self.workdir / "events" / "train")))

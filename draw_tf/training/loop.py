@@ -19,8 +19,7 @@ from draw_tf.config import ModelConfig, TrainConfig
 from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError, TrainingError, why, written
 from draw_tf.models import losses
-from draw_tf.training import pictures
-from draw_tf.training.log import Log
+from draw_tf.training.log import Log, shown_images
 from draw_tf.training.trainer import Trainer
 
 # A run ends when this many steps in a row had no finite gradient.
@@ -49,8 +48,8 @@ def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
 
     The first signal is answered at once, by a call of `say`, if the main thread is in Python or
-    waits for a `beside`. A second one does what it did before, for those who do not want to wait;
-    but no process ends by a KeyboardInterrupt before TensorFlow has ended a compilation.
+    waits for a `beside`. A second one does what it did before, for those who do not want to wait,
+    but a KeyboardInterrupt waits until TensorFlow has ended a compilation.
     """
     received = []
     with contextlib.ExitStack() as handlers:  # puts back those that were there before
@@ -81,25 +80,18 @@ def beside(call: Callable, *arguments):
 def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
                        train_images: data.Images, eval_images: data.Images, profile_steps=(),
                        strategy: tf.distribute.Strategy | None = None) -> dict | None:
-    """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
+    """Trains DRAW or a VAE until `config.train_steps`, from where the run in `workdir` stands.
 
-    Args:
-      model_config, config: the settings of the model, DRAW or VAE, and of the training.
-      workdir: a folder, made where it is not there; the README lists what is left in it.
-      train_images, eval_images: to learn from, and to evaluate on.
-      profile_steps: the first and the last step to profile, or nothing.
-      strategy: from `make_strategy`; None makes it here. Several workers need theirs before
-        TensorFlow does anything else, so before the images are loaded.
+    The workdir is made where it is not there; the README lists what is left in it. `profile_steps`
+    are the first and the last step to profile, or nothing. `strategy` is from `make_strategy`; None
+    makes it here, but several workers need theirs before the images are loaded, because TensorFlow
+    must not have done anything else.
 
-    Returns:
-      The last evaluation, a `losses.report`; None where there was none, because the run was stopped
-      before it or had already ended.
-
-    Raises:
-      TrainingError: updates are no longer possible, the gradients not being finite.
-      WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other, or images that
-        were trained on would be held out.
+    Returns the last evaluation, a `losses.report`; None where there was none, because the run was
+    stopped before it or had already ended. Raises TrainingError where the gradients are no longer
+    finite or another worker has gone, WorkdirError where the workdir cannot be used, and
+    ConfigError where the images, batch_size and devices do not fit each other, or images that were
+    trained on would be held out.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
@@ -156,18 +148,15 @@ class _Loop:
 
     def __init__(self, trainer, log, train_images, eval_images, profile_steps):
         self.trainer, self.log, self.config = trainer, log, trainer.config
+        self.eval_images, self.profile_steps = eval_images, profile_steps
         self.batches = _training_batches(trainer, train_images)
         self.held_out = data.eval_dataset(eval_images, self.config.batch_size, self.config.binarize)
-        self.eval_images, self.profile_steps = eval_images, profile_steps
-        self.shown = pictures.shown_images(eval_images, self.config.binarize)  # [16, H, W, C]
-        self.report = None  # the last evaluation
-        # now, and of the last checkpoint and line of the log
-        self.step = self.saved = self.logged = int(trainer.step)
-        # of the last pictures, which a run that had ended has
-        self.drawn = self.step if log.gif(self.step).exists() else None
+        self.shown = shown_images(eval_images, self.config.binarize)  # [16, H, W, C]
         self.compiled = set()  # the functions that were called before
+        self.report = None  # the last evaluation
+        self.step = self.logged = int(trainer.step)  # now, and up to the last line of the log
         self.sums: list = [0, 0]  # since then: counts [2] and means [1 + T], as `train` has them
-        self.seconds = float(trainer.seconds)  # of training, up to that line
+        self.seconds = float(trainer.seconds)  # of training until then
         self.idle = 0  # steps in a row without an update, in whole lines
 
     def run(self, stopping):
@@ -177,10 +166,12 @@ class _Loop:
                   (config.image_every, self._draw), (config.save_every, self._save))
         ends = (config.train_steps, *self.profile_steps)
         if not self.step:  # something to look at from the start
-            log.graph(pictures.graph(trainer.model))
+            log.draw_graph()
             self._draw()
-        started, stopped = time.perf_counter(), False
-        while self.step < config.train_steps and not stopped:
+        # at this step there is a checkpoint, and where a run had ended there are pictures
+        due = [self._save, *([self._draw] if log.gif(self.step).exists() else [])]
+        started = time.perf_counter()
+        while self.step < config.train_steps:
             if self.step in self.profile_steps[:1]:
                 log.start_profile()
             # until there is something to do, and steps_per_call at most
@@ -200,12 +191,12 @@ class _Loop:
                 for event in due:
                     event()
                 started = time.perf_counter()
-            stopped = trainer.agree(stopping() or log.unheard)
+            if trainer.agree(stopping() or log.unheard):
+                break
         trainer.seconds.assign_add(time.perf_counter() - started)
-        if self.saved != self.step:
-            self._save()
-        if self.drawn != self.step:
-            self._draw()
+        for event in (self._save, self._draw):
+            if event not in due:
+                event()
         ended = (f"Stopped and saved at step {self.step}; the same command goes on from there."
                  if self.step < config.train_steps else f"Trained to step {self.step}.")
         log.say(f"{ended} New images as they are drawn: {log.gif(self.step)}")
@@ -254,9 +245,7 @@ class _Loop:
                        {**self.report, "images_per_second": speed})
 
     def _draw(self):
-        self.log.pictures(self.step, *pictures.draw(self.trainer.evaluated, self.shown))
-        self.drawn = self.step
+        self.log.draw(self.step, self.shown)
 
     def _save(self):
         saves.save(self.trainer.checkpoint(), self.log.workdir, self.step)
-        self.saved = self.step

@@ -98,14 +98,13 @@ class Trainer:
         self._compiled_steps = graph(self._steps,
                                      jit_compile=config.jit_compile and self.replicas == 1)
         self._compiled_gradients = graph(self._gradients, jit_compile=config.jit_compile)
-        self._compiled_sum = graph(self._sum)
+        # of a number of each replica, copied because only what a replica made can be reduced
+        self._compiled_sum = graph(lambda x: self.strategy.reduce(
+            "SUM", self.strategy.run(tf.identity, args=(x,)), axis=None))  # []
         self.evaluator = Evaluator(self.evaluated, config.jit_compile)
 
     def start(self, images: Images) -> None:
-        """Sets the first weights as the `start` setting asks.
-
-        Raises ConfigError where it names a run that cannot be read or has other shapes.
-        """
+        """Sets the first weights by the `start` setting; ConfigError if it is no run that fits."""
         start = self.config.start
         if start == "data":
             self.model.start_from_data(images.mean())
@@ -128,11 +127,6 @@ class Trainer:
     def restore(self, path: str) -> None:
         """Goes on from the checkpoint at `path`; raises WorkdirError where it cannot be read."""
         saves.restore(self.checkpoint(), path)
-
-    def _sum(self, x):
-        """The sum [] of each replica's x []."""
-        # a copy, for only what a replica made can be reduced
-        return self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(x,)), axis=None)
 
     def agree(self, wish: bool) -> bool:
         """Whether any of the processes that train together wishes so; each asks at this step."""

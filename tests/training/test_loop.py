@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from draw_tf import checkpoints, data, evaluation, training
 from draw_tf.checkpoints import read_metrics
 from draw_tf.errors import ConfigError, WorkdirError
-from draw_tf.training import log, loop, pictures
+from draw_tf.training import log, loop
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
 from tests.support.trainings import (
@@ -138,7 +138,7 @@ def test_a_terminal_shows_a_bar_and_the_evaluations(tmp_path, monkeypatch, capsy
 
 def test_reconstructions_are_of_images_as_the_run_sees_them():
     for binarize, binary in (("none", False), ("static", True), ("dynamic", True)):
-        shown = pictures.shown_images(IMAGES[1], binarize)
+        shown = log.shown_images(IMAGES[1], binarize)
         assert np.isin(shown, (0, 1)).all() == binary
         if binary:
             np.testing.assert_array_equal(shown, IMAGES[1].binarized().floats())
