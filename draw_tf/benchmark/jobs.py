@@ -1,6 +1,7 @@
 """What the benchmark measures: the article's and the paper's model, and sweeps of one setting."""
 
 import dataclasses
+from typing import Any
 
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.devices import device_kind
@@ -66,18 +67,17 @@ def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
             if name not in known:
                 raise ConfigError(f"{flag} must be among {', '.join(known)}, got {name!r}")
     cases = [(name, *CONFIGS[name], "") for name in configs]
+    article, article_batch = CONFIGS["article"]
     for sweep in sweeps:
         field, values = SWEEPS[sweep]
         for value in values:
-            model_config, batch_size = CONFIGS["article"]
-            if field == "batch_size":
-                batch_size = value
-            else:
-                model_config = dataclasses.replace(model_config, **{field: value})  # type: ignore[arg-type]
-            if batch_size <= LARGEST_BATCH[device_kind()]:
-                cases.append((f"{sweep}={value}", model_config, batch_size, sweep))
-    return [Job(name, model_config, TrainConfig(batch_size=size, **settings), mode, task, sweep)
-            for name, model_config, size, sweep in cases for mode in modes for task in tasks]
+            change: dict[str, Any] = {field: value}
+            batch = change.pop("batch_size", article_batch)
+            if batch <= LARGEST_BATCH[device_kind()]:
+                model_config = dataclasses.replace(article, **change)
+                cases.append((f"{sweep}={value}", model_config, batch, sweep))
+    return [Job(name, model_config, TrainConfig(batch_size=batch, **settings), mode, task, sweep)
+            for name, model_config, batch, sweep in cases for mode in modes for task in tasks]
 
 
 def matmul_flops(config: DRAWConfig, task: str = "train") -> int:

@@ -111,10 +111,9 @@ def _time(call, seconds):
     """The `Times` of `call()`, in about `seconds`; each window has at least one call."""
     first = _seconds(call)
     calls = max(1, round(seconds / WINDOWS / _seconds(call)))
-    faults = _page_faults()
+    before = _page_faults()
     windows = [_seconds(call, calls) / calls for _ in range(WINDOWS)]
-    if faults is not None:
-        faults = (_page_faults() - faults) / (WINDOWS * calls)
+    faults = None if before is None else (_page_faults() - before) / (WINDOWS * calls)
     return Times(max(0.0, first - statistics.median(windows)), windows, calls, faults)
 
 

@@ -30,15 +30,13 @@ SHOWN = 16  # images in a grid, at most
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
     """Removes from a file of TensorBoard what lies after a step, or was cut short."""
-    content, end, kept, empty = path.read_bytes(), 0, [], True
+    content, end, kept = path.read_bytes(), 0, []
     with contextlib.suppress(tf.errors.DataLossError):  # cut short
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = event_pb2.Event.FromString(record)
             start, end = end, end + len(record) + FRAME
-            if event.step <= last_step:
+            if event_pb2.Event.FromString(record).step <= last_step:
                 kept.append(content[start:end])
-                empty = empty and event.HasField("file_version")
-    if empty:
+    if len(kept) < 2:  # the first record is the version of the format
         path.unlink()
     elif sum(map(len, kept)) < len(content):
         write_whole(path, b"".join(kept))

@@ -22,8 +22,7 @@ from draw_tf.models import losses
 from draw_tf.training.log import Log, shown_images
 from draw_tf.training.trainer import Trainer
 
-# A run ends when this many steps in a row had no finite gradient.
-PATIENCE = 100
+PATIENCE = 100  # a run ends when this many steps in a row had no finite gradient
 
 
 def make_strategy(distribute: str) -> tf.distribute.Strategy:
@@ -221,11 +220,10 @@ class _Loop:
         (updates, norms), means = self.sums
         self.idle = 0 if updates else self.idle + steps
         if self.idle >= PATIENCE:
-            kept = saves.latest(self.log.workdir) or "none was saved yet"
             raise TrainingError(
                 f"the gradients of the last {self.idle} steps up to step {self.step} were not "
                 "finite: try a lower --learning_rate or --clip_norm (last good checkpoint: "
-                f"{kept})")
+                f"{saves.latest(self.log.workdir) or 'none was saved yet'})")
         if updates:
             speed = steps * self.config.batch_size / (seconds - self.seconds)
             self.log.write("train", self.step, {

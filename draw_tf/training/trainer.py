@@ -1,8 +1,8 @@
 """The update: gradients, clipping, Adam and the average, on one device or several.
 
-What happens at a step follows from (seed, step) alone: the batch (`draw_tf.data`), and the noise,
-both drawn outside the compiled program, so that every mode and number of devices sees the same.
-A checkpoint therefore holds weights, optimizer and the step, and resuming is exact.
+A step's batch and noise follow from (seed, step) alone, and are drawn outside the compiled program,
+so that every mode and number of devices sees the same. A checkpoint therefore holds weights,
+optimizer and the step, and resuming is exact.
 """
 
 import contextlib
@@ -44,14 +44,15 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step) -> tf.Tensor:
         """The rate [] at a step."""
         config, step = self.config, tf.cast(step, tf.float32)  # []
-        peak, final = config.learning_rate, config.final_learning_rate
-        if config.schedule == "constant":
-            final = peak  # a decay to itself, so that both kinds of run have the same checkpoints
+        # a constant rate is a decay to itself, so that both kinds of run have the same checkpoints
+        peak = final = config.learning_rate
+        if config.schedule == "exponential":
+            final = config.final_learning_rate
         late = tf.maximum(2 * step / config.train_steps - 1, 0)  # [], 0 to 1 in the second half
         rate = peak * (final / peak) ** late  # []
         if config.cooldown_steps:
-            left = (config.train_steps - step) / config.cooldown_steps  # []
-            rate *= tf.clip_by_value(left, 0, 1)  # []
+            left = config.train_steps - step  # []
+            rate *= tf.clip_by_value(left / config.cooldown_steps, 0, 1)  # []
         return rate
 
 
@@ -79,10 +80,10 @@ class Trainer:
         with contextlib.ExitStack() as at_end, self.strategy.scope():
             at_end.callback(random.setstate, random.getstate())
             random.seed(config.seed)  # Keras's initializers take their seeds from it
-            self.model = make_model(model_config, config.unroll)
+            make = functools.partial(make_model, model_config, config.unroll)
+            self.model = make()
             # what is evaluated and drawn from: the averaged weights where there are any
-            self.evaluated = (make_model(model_config, config.unroll) if config.average_decay
-                              else self.model)
+            self.evaluated = make() if config.average_decay else self.model
             self.optimizer = make_optimizer(config, model_config, self.replicas)
             self.optimizer.build(self.model.trainable_variables)
         self.evaluated.set_weights(self.model.get_weights())
@@ -211,20 +212,16 @@ class Trainer:
         shape = [self.model.glimpses, self.config.batch_size, self.model.config.latent_size]
         with tf.device("CPU"):  # where whole numbers cost no transfer
             steps = [self.step.value() + k for k in range(count)]  # [] each
-        noise = filled(*(noise_for(self.config.seed, step, shape) for step in steps))
-        with tf.device("CPU"):
             batches = [next(iterator) for _ in range(count)]  # [N/R, H, W, C] each
-            return self.strategy.run(filled, args=batches), noise
+            images = self.strategy.run(filled, args=batches)  # [S, N/R, H, W, C]
+        return images, filled(*(noise_for(self.config.seed, step, shape) for step in steps))
 
     def train(self, iterator: Iterator, steps: int) -> list[tf.Tensor]:
         """Trains for `steps` steps, and returns to Python after every steps_per_call of them.
 
-        An update whose metrics or gradients are not finite is skipped. `iterator` is over
-        `data.train_dataset`, as the strategy distributes it.
-
-        Returns:
-          Sums over the updates made: their number and the norm of their gradients [2], and their
-          `losses.batch_means` [1 + T].
+        `iterator` is over `data.train_dataset`, as the strategy distributes it. An update whose
+        metrics or gradients are not finite is skipped. Returns sums over the others: their number
+        and the norm of their gradients [2], and their `losses.batch_means` [1 + T].
         """
         calls, left = [], int(steps)
         while left:
