@@ -57,10 +57,9 @@ def define_flags() -> None:
 def _heading(machine):
     """The first lines of the table: the machine, and the names of the columns."""
     device, cores = machine["device"], f"{machine['cpu_cores']} CPU cores"
-    where = (f"{cores}, {device}" if machine["kind"] == "CPU" else
-             f"{devices.with_article(device)}, {cores}")
+    parts = [cores, device] if machine["kind"] == "CPU" else [devices.with_article(device), cores]
     heads = "".join(f"{head:{width}}" for head, width, _, _ in COLUMNS)
-    return f"On {where}, TensorFlow {machine['tensorflow']}\n{heads}"
+    return f"On {', '.join(parts)}, TensorFlow {machine['tensorflow']}\n{heads}"
 
 
 def _row(record):
@@ -74,25 +73,24 @@ def _row(record):
 
 def _plot(path, records):
     """Draws how speed and the share of the peak change, one column per sweep."""
-    sweeps = [name for name in jobs.SWEEPS if any(name == record["sweep"] for record in records)]
-    if not sweeps:
+    lines = collections.defaultdict(list)
+    for record in records:
+        if record["sweep"]:
+            lines[record["sweep"], f"{record['task']}, {record['mode']}"].append(record)
+    if not lines:
         raise ConfigError(NO_SWEEP)
+    sweeps = [name for name in jobs.SWEEPS if any(name == sweep for sweep, _ in lines)]
     plt = curves.pyplot()
     figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                                 sharex="col", sharey="row", layout="constrained")
-    lines = collections.defaultdict(list)
-    for record in records:
-        lines[record["sweep"], f"{record['task']}, {record['mode']}"].append(record)
     for (sweep, label), line in lines.items():
-        if sweep:
-            upper, lower = axes[:, sweeps.index(sweep)]
-            field, _ = jobs.SWEEPS[sweep]
-            x = [record[field] for record in line]
-            upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
-            lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
-            upper.set_xscale("log", base=2)
-            upper.set_xticks(x, map(str, x))
-            lower.set_xlabel(field)
+        (upper, lower), (field, _) = axes[:, sweeps.index(sweep)], jobs.SWEEPS[sweep]
+        x = [record[field] for record in line]
+        upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
+        lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
+        upper.set_xscale("log", base=2)
+        upper.set_xticks(x, map(str, x))
+        lower.set_xlabel(field)
     for panel in axes.flat:
         panel.grid(alpha=0.3)
     axes[0, 0].set(ylabel="images/s", yscale="log")
@@ -134,8 +132,7 @@ def _measure():
                             steps_per_call=FLAGS.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
-    unused = devices.unused_card()
-    if unused:
+    if unused := devices.unused_card():
         print(unused)
     report: dict = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)

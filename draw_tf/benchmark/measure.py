@@ -180,9 +180,9 @@ def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
         "unroll": job.unroll, "steps_per_call": job.steps_per_call,
         "steps_per_window": times.calls * job.steps_per_call,
         "compile_seconds": times.compile_seconds,  # of tracing and compiling
-        # the median of the windows, from which the speeds follow, and its least
+        # the median of the windows, from which the speeds follow; and their range as its share
         "ms_per_step": 1000 * step, "ms_per_step_min": 1000 * min(windows),
-        "spread": (max(windows) - min(windows)) / step,  # the range as a share of the median
+        "spread": (max(windows) - min(windows)) / step,
         "images_per_second": images_per_second, "gflops_per_second": gflops,
         "peak_gflops_per_second_before": before, "peak_gflops_per_second_after": after,
         "fraction_of_peak": gflops / statistics.mean(peaks) if before else None,
