@@ -27,17 +27,15 @@ LARGEST_BATCH = {"CPU": 256, "GPU": 1024}  # of a sweep; a CPU gains nothing fro
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One thing to measure.
-
-    The task "train" is steps as `train.py` makes them, from the data pipeline to the update;
-    "generate" is batches of new images, with every step of their drawing.
-    """
+    """One thing to measure."""
 
     name: str  # of the configuration, such as "article" or "batch=128"
     model_config: DRAWConfig  # for images of 28 x 28 x 1, as the digits in the package are
     config: TrainConfig  # only batch_size, seed, unroll, steps_per_call and Adam's settings count
     mode: str  # one of MODES: eager, tf.function, or tf.function compiled with XLA
-    task: str  # one of TASKS
+    # "train": steps as `train.py` makes them, from the data pipeline to the update; "generate":
+    # batches of new images, with every step of their drawing
+    task: str
     sweep: str = ""  # the sweep that the job belongs to; "" for none
 
     def __str__(self):

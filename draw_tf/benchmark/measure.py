@@ -46,10 +46,8 @@ class Times(NamedTuple):
 def machine() -> dict:
     """The machine: its device in words, the CPU cores this process may use, and versions."""
     names = gpu_names()
-    if not names:
-        with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file
-                     if line.startswith("model name")]
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        names += [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     device = names[0] if names else platform.processor() or platform.machine()
     return {"kind": device_kind(), "device": device, "cpu_cores": cpu_cores(),
             "python": platform.python_version(),
@@ -73,7 +71,8 @@ def matmul_peak(seconds: float = 0.5) -> float:
 def _process_memory():
     """MiB that this process holds, and the most it ever held; None where it is not known."""
     # on Linux, ru_maxrss begins at what the parent process held
-    with contextlib.suppress(OSError, LookupError), open("/proc/self/status") as file:
+    with (contextlib.suppress(OSError, LookupError),
+          open("/proc/self/status", encoding="utf-8") as file):
         fields = dict(line.split(":", 1) for line in file)
         return tuple(int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     if resource is None:

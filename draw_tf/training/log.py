@@ -169,7 +169,7 @@ class Log:
         return self.workdir / f"strokes-{step}.gif"
 
     def draw(self, step: int, shown: np.ndarray) -> None:
-        """Draws new images, and `shown` [N, H, W, C] again, with their strokes and windows."""
+        """Draws new images and `shown` [N, H, W, C] for TensorBoard; new ones as a GIF, too."""
         model = self.trainer.evaluated
         trace, generation = model.trace(shown), model.generate(SHOWN, seed=0)
         redrawn, drawn = trace.images.numpy(), generation.images.numpy()  # [T, N, H, W, C] each

@@ -111,9 +111,8 @@ class Trainer:
             self.model.start_from_data(images.mean())
         elif start != "listing":
             try:
-                weights = checkpoints.named_weights(checkpoints.load(start))
-                checkpoints.assign_weights(
-                    self.model, {name: weight.numpy() for name, weight in weights.items()})
+                weights = checkpoints.named_weights(checkpoints.load(start)).items()
+                checkpoints.assign_weights(self.model, {name: x.numpy() for name, x in weights})
             except (WorkdirError, ValueError) as error:
                 raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
                                   f"shapes ({error})") from error
