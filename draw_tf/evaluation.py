@@ -5,6 +5,7 @@ Every image counts once, and its noise follows from its number in the data set a
 size. Letters in shapes: N images in a batch, T steps, Z latent variables, K importance samples.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -22,20 +23,14 @@ ROWS = 1024
 
 
 class Evaluator:
-    """A model with its compiled evaluations over data sets as `data.eval_dataset` returns them.
-
-    `jit_compile` compiles them with XLA; a pass has about `rows` images times importance samples.
-    """
+    """A model's evaluations over a `data.eval_dataset`, in passes of about `rows` samples."""
 
     def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
         self.model, self.rows = model, rows
-        self._compiled_means, self._compiled_weights = (
-            tf.function(function, jit_compile=jit_compile, autograph=False)
-            for function in (self._batch_means, self._log_weights))
-
-    def _batch_means(self, images, noise, weights):
-        """`losses.batch_means` of a batch, [1 + T]."""
-        return losses.batch_means(*self.model.bound(images, noise), weights)
+        compiled = functools.partial(tf.function, jit_compile=jit_compile, autograph=False)
+        self._compiled_weights = compiled(self._log_weights)
+        self._compiled_means = compiled(lambda images, noise, weights: losses.batch_means(
+            *model.bound(images, noise), weights))  # [1 + T]
 
     def _log_weights(self, images, noise):
         """Log weights [S, N] of S samples per image; noise [T, S * N, Z], sample after sample."""
@@ -43,18 +38,14 @@ class Evaluator:
         images_again = tf.tile(images, [samples, 1, 1, 1])  # [S * N, H, W, C]
         return tf.reshape(self.model.log_weights(images_again, noise), [samples, -1])  # [S, N]
 
-    def _noise(self, samples, first, count):
-        """The noise of several samples of images `first` and on, [T, S * count, Z]."""
-        config = self.model.config
-        return tf.concat([evaluation_noise(sample, first, count, self.model.glimpses,
-                                           config.latent_size) for sample in samples], axis=1)
+    def _noise(self, samples, first, images):
+        """The noise of S samples of a batch, the first image of which is number `first`."""
+        shape = first, len(images), self.model.glimpses, self.model.config.latent_size
+        return tf.concat([evaluation_noise(k, *shape) for k in samples], axis=1)  # [T, S * N, Z]
 
     @staticmethod
     def _average(dataset, batch_sum):
-        """The mean over all images, in nats, of what `batch_sum(images, weights, first)` adds up.
-
-        `first` is the number of the batch's first image in the data set.
-        """
+        """The mean over all images of what `batch_sum(images, weights, first)` adds up."""
         total, count, first = 0.0, 0.0, 0
         for images, weights in dataset:
             total = total + batch_sum(images, weights, first)
@@ -65,7 +56,7 @@ class Evaluator:
         """The bound's terms, nats per image, for each of several draws: [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
-                self._compiled_means(images, self._noise([sample], first, len(images)), weights)
+                self._compiled_means(images, self._noise([sample], first, images), weights)
                 for sample in range(samples)])  # [samples, 1 + T]
             return float(tf.reduce_sum(weights)) * means.astype(np.float64)
         return self._average(dataset, batch_sum)
@@ -73,46 +64,36 @@ class Evaluator:
     def importance_weighted(self, dataset, samples: int) -> float:
         """The importance-weighted bound (`losses.importance_weighted_nats`, K = `samples`) in nats.
 
-        Only `rows` images times samples pass through the model at a time; their log weights, one
-        number each, are kept.
+        Only `rows` images times samples pass through the model at a time.
         """
         def batch_sum(images, weights, first):
             # passes of one size, so that one program does; the last may draw a few too many
             passes = math.ceil(samples / max(1, self.rows // len(images)))
             share = math.ceil(samples / passes)
             log_weights = np.concatenate([
-                self._compiled_weights(
-                    images, self._noise(range(k, k + share), first, len(images)))
+                self._compiled_weights(images, self._noise(range(k, k + share), first, images))
                 for k in range(0, samples, share)])[:samples]  # [K, N]
             nats = losses.importance_weighted_nats(tf.constant(log_weights))  # [N]
             return float(np.dot(nats, weights))
         return self._average(dataset, batch_sum)
 
 
-def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none",
-                   batch_size: int = 100, noise_samples: int = 1,
-                   importance_samples: int | None = None, jit_compile: bool = True,
-                   watch=iter) -> dict:
-    """Evaluates a model on every image of a split.
+def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none", batch_size: int = 100,
+                   noise_samples: int = 1, importance_samples: int | None = None,
+                   jit_compile: bool = True, watch=iter) -> dict:
+    """Evaluates a model, DRAW or VAE, on every image of a split.
 
-    Args:
-      model, images: DRAW or VAE, and `data.Images`.
-      binarize: "none", or "static" or "dynamic", which mean the same fixed draw here.
-      batch_size, jit_compile: images at once, and whether to use XLA: speed and memory only.
-      noise_samples: M, how many draws of the noise the bound is averaged over.
-      importance_samples: K of the importance-weighted bound; None leaves it out.
-      watch: a function, such as a progress bar, that is given the batches of each pass over the
-        data set, and returns an iterable of the same batches.
+    For `binarize`, "static" and "dynamic" mean the same fixed draw here. The bound is averaged over
+    `noise_samples` (M) draws of the noise; `importance_samples` is K of the importance-weighted
+    bound, which None leaves out. `batch_size` and `jit_compile` change speed and memory only.
+    `watch`, such as a progress bar, is given the batches of each pass, and returns the same ones.
 
-    Returns:
-      Numbers in nats per image: those of `losses.report`, bound_se (the standard error of
-      bound_nats over the draws of the noise, None for one) and iwae_nats (None without K); with
-      examples, noise_samples, importance_samples, and two reasons not to take bound_nats for a
-      bound on -log p: grey (there are pixels other than 0 and 1) and shared_noise (the model draws
-      less noise than its KL counts).
-
-    Raises:
-      ConfigError: an argument is out of its range, or the images are not of the model's shape.
+    Returns numbers in nats per image: those of `losses.report`, bound_se (the standard error of
+    bound_nats over the draws of the noise, None for one) and iwae_nats (None without K); with
+    examples, noise_samples, importance_samples, and two reasons not to take bound_nats for a bound
+    on -log p: grey (there are pixels other than 0 and 1) and shared_noise (the model draws less
+    noise than its KL counts). Raises ConfigError where an argument is out of its range, or the
+    images are not of the model's shape.
     """
     check_whole(1, noise_samples=noise_samples)
     if importance_samples is not None:
@@ -141,11 +122,8 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
     """Evaluates the model of a run, or of weights that ship.
 
     The data set and `binarize` are the run's own where None (see `data.binarize_for`). Options are
-    those of `evaluate_model`. Raises what `evaluate_model`, `checkpoints.load` and `data.load` do.
-
-    Returns:
-      What `evaluate_model` does, with dataset, split, binarize, and step: that of the training,
-      None where not known.
+    those of `evaluate_model`, and so is the result, with dataset, split, binarize, and step: that
+    of the training, None where not known. Raises what it, `checkpoints.load` and `data.load` do.
     """
     workdir = checkpoints.resolve(workdir)
     model_config, train_config = checkpoints.read_config(workdir)

@@ -8,6 +8,7 @@ compile; page faults per step; MiB that the device held at most (on a CPU, by ho
 grew); and MiB that the whole process held at most.
 """
 
+import collections
 import io
 import json
 import math
@@ -25,17 +26,13 @@ FLAGS = flags.FLAGS
 # Head, alignment and width, and the record's field and its format.
 COLUMNS = (
     ("", "<14", "config", ""), ("mode", "<7", "mode", ""), ("task", "<9", "task", ""),
-    ("ms/step", ">9", "ms_per_step", ".2f"),
-    ("spread", ">8", "spread", ".0%"),
+    ("ms/step", ">9", "ms_per_step", ".2f"), ("spread", ">8", "spread", ".0%"),
     ("images/s", ">10", "images_per_second", ",.0f"),
-    ("GFLOP/s", ">9", "gflops_per_second", ",.1f"),
-    ("of peak", ">9", "fraction_of_peak", ".1%"),
+    ("GFLOP/s", ">9", "gflops_per_second", ",.1f"), ("of peak", ">9", "fraction_of_peak", ".1%"),
     ("peak", ">8", "peak_gflops_per_second_before", ",.0f"),
     ("compile s", ">11", "compile_seconds", ".1f"),
-    ("faults", ">9", "page_faults_per_step", ",.0f"),
-    ("MiB", ">7", "memory_mib", ",.0f"),
-    ("process MiB", ">13", "peak_memory_mib", ",.0f"),
-)
+    ("faults", ">9", "page_faults_per_step", ",.0f"), ("MiB", ">7", "memory_mib", ",.0f"),
+    ("process MiB", ">13", "peak_memory_mib", ",.0f"))
 NO_SWEEP = f"plot needs measurements of a sweep: --sweep={','.join(jobs.SWEEPS)}"
 
 
@@ -59,19 +56,16 @@ def define_flags() -> None:
 
 def _heading(machine):
     """The first lines of the table: the machine, and the names of the columns."""
-    cores = f"{machine['cpu_cores']} CPU cores"
-    where = (f"{cores}, {machine['device']}" if machine["kind"] == "CPU" else
-             f"{devices.with_article(machine['device'])}, {cores}")
-    return (f"On {where}, TensorFlow {machine['tensorflow']}\n"
-            + "".join(f"{head:{width}}" for head, width, _, _ in COLUMNS))
+    device, cores = machine["device"], f"{machine['cpu_cores']} CPU cores"
+    parts = [cores, device] if machine["kind"] == "CPU" else [devices.with_article(device), cores]
+    heads = "".join(f"{head:{width}}" for head, width, _, _ in COLUMNS)
+    return f"On {', '.join(parts)}, TensorFlow {machine['tensorflow']}\n{heads}"
 
 
 def _row(record):
     """One line of the table, with a dash for what was not measured."""
-    text = ""
-    for _, width, field, form in COLUMNS:
-        cell = "-" if record[field] is None else format(record[field], form)
-        text += f"{cell:{width}}"
+    text = "".join(format("-" if record[field] is None else format(record[field], form), width)
+                   for _, width, field, form in COLUMNS)
     if record["disturbed"]:
         text += f"  disturbed: after it the peak was {record['peak_gflops_per_second_after']:,.0f}"
     return text
@@ -79,27 +73,26 @@ def _row(record):
 
 def _plot(path, records):
     """Draws how speed and the share of the peak change, one column per sweep."""
-    sweeps = [name for name in jobs.SWEEPS if any(name == record["sweep"] for record in records)]
-    if not sweeps:
+    lines = collections.defaultdict(list)
+    for record in records:
+        if record["sweep"]:
+            lines[record["sweep"], f"{record['task']}, {record['mode']}"].append(record)
+    if not lines:
         raise ConfigError(NO_SWEEP)
+    sweeps = [name for name in jobs.SWEEPS if any(name == sweep for sweep, _ in lines)]
     plt = curves.pyplot()
     figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                                 sharex="col", sharey="row", layout="constrained")
-    for sweep, (upper, lower) in zip(sweeps, axes.T, strict=True):
-        field, _ = jobs.SWEEPS[sweep]
-        lines: dict[str, list] = {}
-        for record in records:
-            if record["sweep"] == sweep:
-                lines.setdefault(f"{record['task']}, {record['mode']}", []).append(record)
-        for label, line in lines.items():
-            x = [record[field] for record in line]
-            upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
-            lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
+    for (sweep, label), line in lines.items():
+        (upper, lower), (field, _) = axes[:, sweeps.index(sweep)], jobs.SWEEPS[sweep]
+        x = [record[field] for record in line]
+        upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
+        lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
         upper.set_xscale("log", base=2)
-        upper.set_xticks(x, [str(value) for value in x])
+        upper.set_xticks(x, map(str, x))
         lower.set_xlabel(field)
-        upper.grid(alpha=0.3)
-        lower.grid(alpha=0.3)
+    for panel in axes.flat:
+        panel.grid(alpha=0.3)
     axes[0, 0].set(ylabel="images/s", yscale="log")
     axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
     axes[0, 0].legend()
@@ -139,15 +132,13 @@ def _measure():
                             steps_per_call=FLAGS.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
-    unused = devices.unused_card()
-    if unused:
+    if unused := devices.unused_card():
         print(unused)
     report: dict = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)
     for job in chosen:
-        record = measure.measure_apart(job, FLAGS.seconds, FLAGS.peak)
-        print(_row(record), flush=True)
-        report["records"].append(record)
+        report["records"].append(measure.measure_apart(job, FLAGS.seconds, FLAGS.peak))
+        print(_row(report["records"][-1]), flush=True)
         if FLAGS.json:
             write_json(FLAGS.json, report)
     return report

@@ -1,6 +1,7 @@
 """What the benchmark measures: the article's and the paper's model, and sweeps of one setting."""
 
 import dataclasses
+from typing import Any
 
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.devices import device_kind
@@ -26,17 +27,15 @@ LARGEST_BATCH = {"CPU": 256, "GPU": 1024}  # of a sweep; a CPU gains nothing fro
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One thing to measure.
-
-    The task "train" is steps as `train.py` makes them, from the data pipeline to the update;
-    "generate" is batches of new images, with every step of their drawing.
-    """
+    """One thing to measure."""
 
     name: str  # of the configuration, such as "article" or "batch=128"
     model_config: DRAWConfig  # for images of 28 x 28 x 1, as the digits in the package are
     config: TrainConfig  # only batch_size, seed, unroll, steps_per_call and Adam's settings count
     mode: str  # one of MODES: eager, tf.function, or tf.function compiled with XLA
-    task: str  # one of TASKS
+    # "train": steps as `train.py` makes them, from the data pipeline to the update; "generate":
+    # batches of new images, with every step of their drawing
+    task: str
     sweep: str = ""  # the sweep that the job belongs to; "" for none
 
     def __str__(self):
@@ -58,23 +57,57 @@ class Job:
 def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
     """The jobs for names in CONFIGS, MODES, TASKS and SWEEPS, in the order of the table.
 
-    The settings are fields of TrainConfig. Raises ConfigError for an unknown name, or a setting
-    out of its range.
+    Settings are fields of TrainConfig. Raises ConfigError for unknown names and settings.
     """
     for flag, names, known in (("configs", configs, CONFIGS), ("modes", modes, MODES),
                                ("tasks", tasks, TASKS), ("sweep", sweeps, SWEEPS)):
         for name in names:
             if name not in known:
                 raise ConfigError(f"{flag} must be among {', '.join(known)}, got {name!r}")
-    article, article_batch = CONFIGS["article"]
     cases = [(name, *CONFIGS[name], "") for name in configs]
+    article, article_batch = CONFIGS["article"]
     for sweep in sweeps:
         field, values = SWEEPS[sweep]
         for value in values:
-            if field != "batch_size":
-                model_config = dataclasses.replace(article, **{field: value})  # type: ignore[arg-type]
-                cases.append((f"{sweep}={value}", model_config, article_batch, sweep))
-            elif value <= LARGEST_BATCH[device_kind()]:
-                cases.append((f"{sweep}={value}", article, value, sweep))
-    return [Job(name, model_config, TrainConfig(batch_size=size, **settings), mode, task, sweep)
-            for name, model_config, size, sweep in cases for mode in modes for task in tasks]
+            change: dict[str, Any] = {field: value}
+            batch = change.pop("batch_size", article_batch)
+            if batch <= LARGEST_BATCH[device_kind()]:
+                model_config = dataclasses.replace(article, **change)
+                cases.append((f"{sweep}={value}", model_config, batch, sweep))
+    return [Job(name, model_config, TrainConfig(batch_size=batch, **settings), mode, task, sweep)
+            for name, model_config, batch, sweep in cases for mode in modes for task in tasks]
+
+
+def matmul_flops(config: DRAWConfig, task: str = "train") -> int:
+    """Floating point operations in the matrix products that one image needs, 2 per multiply-add.
+
+    Each of the T steps has those of both LSTMs, of every dense layer, and of reading and writing
+    through windows, as in the paper, however a program computes them. Training (52.46 MFLOP for the
+    article's model, 370.4 for the paper's) adds two for each, the gradients by its factors, but for
+    none by the image or, under the article's equations, by the first canvas and states, which are
+    zero. "generate" draws an image from the prior. Nothing else is counted, such as gates, filters,
+    the loss, the update, and what is computed again to save memory.
+    """
+    height, width, channels = config.image_shape
+    pixels, hidden = height * width * channels, config.hidden_size
+    drawing = (config.latent_size + hidden) * 4 * hidden  # multiply-adds of a step, as all below
+    if config.write_attention:
+        n = config.write_size
+        drawing += hidden * (5 + channels * n**2)  # the window, and the patch w
+        drawing += n * n * width * channels + n * pixels  # w Fx, and Fy' (w Fx)
+    else:
+        drawing += hidden * pixels
+    if task == "generate":
+        return 2 * config.glimpses * drawing
+    window, x_Fx, reading, r_size = 0, 0, 0, 2 * pixels
+    if config.read_attention:
+        n = config.read_size
+        window, x_Fx = hidden * 5, n * pixels  # x Fx', and as many for x_hat Fx'
+        reading = window + 2 * (x_Fx + n * height * n * channels)  # Fy (x Fx')
+        r_size = 2 * channels * n**2  # numbers in r
+    encoder = (r_size + 2 * hidden) * 4 * hidden  # its input is [r, h_dec_prev], then h_enc
+    latent = hidden * 2 * config.latent_size  # mu and logsigma
+    multiply_adds = config.glimpses * (3 * (reading + encoder + latent + drawing) - x_Fx)
+    if config.equations == "article":
+        multiply_adds -= window + x_Fx if config.read_attention else encoder
+    return 2 * multiply_adds

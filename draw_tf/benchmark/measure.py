@@ -18,8 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from draw_tf import commands, data
-from draw_tf.benchmark.flops import matmul_flops
-from draw_tf.benchmark.jobs import Job
+from draw_tf.benchmark.jobs import Job, matmul_flops
 from draw_tf.devices import cpu_cores, device_kind, gpu_names
 from draw_tf.errors import DRAWError
 from draw_tf.models.draw import DRAW
@@ -44,20 +43,13 @@ class Times(NamedTuple):
     page_faults: float | None  # per call in the windows; None where they are not counted
 
 
-def _device_name():
-    names = gpu_names()
-    if names:
-        return names[0]
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def machine() -> dict:
     """The machine: its device in words, the CPU cores this process may use, and versions."""
-    return {"kind": device_kind(), "device": _device_name(), "cpu_cores": cpu_cores(),
+    names = gpu_names()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        names += [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    device = names[0] if names else platform.processor() or platform.machine()
+    return {"kind": device_kind(), "device": device, "cpu_cores": cpu_cores(),
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}}
 
@@ -65,7 +57,7 @@ def machine() -> dict:
 def matmul_peak(seconds: float = 0.5) -> float:
     """GFLOP/s of a large product of float32 matrices, the best of those made in about `seconds`.
 
-    It is float32 as TensorFlow computes it: with TensorFloat-32 factors on GPUs that have them.
+    TensorFlow makes it with TensorFloat-32 factors on GPUs that have them.
     """
     side = PEAK_SIDE[device_kind()]
     a, b = tf.random.normal([2, side, side])  # [side, side] each
@@ -79,15 +71,14 @@ def matmul_peak(seconds: float = 0.5) -> float:
 def _process_memory():
     """MiB that this process holds, and the most it ever held; None where it is not known."""
     # on Linux, ru_maxrss begins at what the parent process held
-    try:
-        with open("/proc/self/status", encoding="utf-8") as file:
-            fields = dict(line.split(":", 1) for line in file)
+    with (contextlib.suppress(OSError, LookupError),
+          open("/proc/self/status", encoding="utf-8") as file):
+        fields = dict(line.split(":", 1) for line in file)
         return tuple(int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
-    except (OSError, LookupError):
-        if resource is None:
-            return None, None
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return (most / (2**20 if sys.platform == "darwin" else 2**10),) * 2
+    if resource is None:
+        return None, None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (most / (2**20 if sys.platform == "darwin" else 2**10),) * 2
 
 
 def _page_faults():
@@ -119,22 +110,21 @@ def _time(call, seconds):
     """The `Times` of `call()`, in about `seconds`; each window has at least one call."""
     first = _seconds(call)
     calls = max(1, round(seconds / WINDOWS / _seconds(call)))
-    faults = _page_faults()
+    before = _page_faults()
     windows = [_seconds(call, calls) / calls for _ in range(WINDOWS)]
-    if faults is not None:
-        faults = (_page_faults() - faults) / (WINDOWS * calls)
+    faults = None if before is None else (_page_faults() - before) / (WINDOWS * calls)
     return Times(max(0.0, first - statistics.median(windows)), windows, calls, faults)
 
 
 def _task(job):
     """A function that trains for `job.steps_per_call` steps, or draws a batch from the prior."""
-    jit = job.mode == "xla"
+    config = dataclasses.replace(job.config, jit_compile=job.mode == "xla")
     if job.task == "generate":
         model = DRAW(job.model_config, job.unroll, dtype="float32")
-        return tf.function(lambda: model.generate(job.config.batch_size).canvases, jit_compile=jit)
-    trainer = Trainer(job.model_config, dataclasses.replace(job.config, jit_compile=jit))
-    batches = iter(data.train_dataset(data.load("digits", "train"), seed=job.config.seed,
-                                      batch_size=job.config.batch_size))
+        return tf.function(lambda: model.generate(config.batch_size).canvases,
+                           jit_compile=config.jit_compile)
+    trainer, images = Trainer(job.model_config, config), data.load("digits", "train")
+    batches = iter(data.train_dataset(images, seed=config.seed, batch_size=config.batch_size))
     steps = tf.constant(job.steps_per_call)
     return lambda: trainer.train(batches, steps)
 
@@ -142,16 +132,15 @@ def _task(job):
 def measure(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dict:
     """Measures a job in this process, and with it the matmul peak, before and after.
 
-    Steady work takes about `seconds`, and at least nine calls of `job.steps_per_call` steps;
-    compiling comes on top. Returns the `record`; raises DRAWError where memory is too small.
+    Steady work takes about `seconds`, and at least nine calls; compiling comes on top. Returns the
+    `record`; raises DRAWError where memory is too small.
     """
     peak = matmul_peak if with_peak else lambda: None
     try:
         before, memory = peak(), _memory_watch()
         call = _task(job)
         tf.config.run_functions_eagerly(job.mode == "eager")
-        times = _time(call, seconds)
-        memory_mib = memory()
+        times, memory_mib = _time(call, seconds), memory()
         return record(job, times, (before, peak()), memory_mib, _process_memory()[1])
     except tf.errors.ResourceExhaustedError as error:
         raise DRAWError(f"there is too little memory for {job}") from error
@@ -177,31 +166,29 @@ def measure_apart(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dic
 def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
     """What a measurement found: names, whole numbers, and numbers of four digits.
 
-    A step is one of training, or a batch generated. The times are those of `job.steps_per_call`
-    steps, the peaks those before and after, or None and None; memory is in MiB, or None.
+    A call is of `job.steps_per_call` steps, each of training or a batch generated. The peaks are
+    those before and after, or None and None; memory is in MiB, or None.
     """
     windows = [window / job.steps_per_call for window in times.windows]  # seconds per step
-    step, faults = statistics.median(windows), times.page_faults
+    step, faults, (before, after) = statistics.median(windows), times.page_faults, peaks
     images_per_second = job.config.batch_size / step
     gflops = matmul_flops(job.model_config, job.task) * images_per_second / 1e9
-    before, after = peaks
     fields = {
         "config": job.name, "sweep": job.sweep, "mode": job.mode, "task": job.task,
         "batch_size": job.config.batch_size, **dataclasses.asdict(job.model_config),
         "unroll": job.unroll, "steps_per_call": job.steps_per_call,
         "steps_per_window": times.calls * job.steps_per_call,
         "compile_seconds": times.compile_seconds,  # of tracing and compiling
-        "ms_per_step": 1000 * step,  # the median of the windows; the speeds follow from it
-        "ms_per_step_min": 1000 * min(windows),
-        "spread": (max(windows) - min(windows)) / step,  # the range as a share of the median
-        "images_per_second": images_per_second,
-        "gflops_per_second": gflops,  # of the operations that `matmul_flops` counts
+        # the median of the windows, from which the speeds follow; and their range as its share
+        "ms_per_step": 1000 * step, "ms_per_step_min": 1000 * min(windows),
+        "spread": (max(windows) - min(windows)) / step,
+        "images_per_second": images_per_second, "gflops_per_second": gflops,
         "peak_gflops_per_second_before": before, "peak_gflops_per_second_after": after,
         "fraction_of_peak": gflops / statistics.mean(peaks) if before else None,
         "page_faults_per_step": None if faults is None else faults / job.steps_per_call,
-        # the most that TensorFlow held on a GPU; on a CPU, by how much the process grew at most
-        "memory_mib": memory_mib,
-        "peak_memory_mib": peak_memory_mib,  # of the process since it began
+        # the most that TensorFlow held on a GPU, or by how much the process grew at most on a CPU;
+        # and the most that the process has held since it began
+        "memory_mib": memory_mib, "peak_memory_mib": peak_memory_mib,
         "disturbed": bool(before) and max(peaks) > (1 + DISTURBED) * min(peaks),
     }
     return {name: float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""What a run reports: lines on the terminal, metrics.jsonl, and files for TensorBoard."""
+"""What a run reports: lines on the terminal, metrics.jsonl, pictures, and TensorBoard's files."""
 
 import contextlib
 import datetime
@@ -8,36 +8,34 @@ import pathlib
 import sys
 import time
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
-from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.image import metadata
 from tqdm import tqdm
 
 from draw_tf.checkpoints.workdir import CONFIG, METRICS, read_metrics
 from draw_tf.config import config_to_dict
 from draw_tf.errors import why
 from draw_tf.files import found, remove_partial, write_whole
-from draw_tf.training.pictures import Pictures
+from draw_tf.pictures import strokes
 
 FRAME = 16  # bytes around each record of an events file: its length and two checksums
 
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
     """Removes from a file of TensorBoard what lies after a step, or was cut short."""
-    kept, end, empty = [], 0, True
+    content, end, kept = path.read_bytes(), 0, []
     with contextlib.suppress(tf.errors.DataLossError):  # cut short
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = event_pb2.Event.FromString(record)
             start, end = end, end + len(record) + FRAME
-            if event.step <= last_step:
-                kept.append(slice(start, end))
-                empty = empty and event.HasField("file_version")
-    if empty:
+            if event_pb2.Event.FromString(record).step <= last_step:
+                kept.append(content[start:end])
+    if len(kept) < 2:  # the first record is the version of the format
         path.unlink()
-    elif sum(part.stop - part.start for part in kept) < path.stat().st_size:
-        content = path.read_bytes()
-        write_whole(path, b"".join(content[part] for part in kept))
+    elif sum(map(len, kept)) < len(content):
+        write_whole(path, b"".join(kept))
 
 
 @contextlib.contextmanager
@@ -50,28 +48,29 @@ def _os_errors():
 
 
 class Log:
-    """Everything a run writes except checkpoints; `changed` is from `workdir.changed_settings`."""
+    """Everything a run writes except checkpoints; it begins with the `changed` settings, if any."""
 
-    def __init__(self, workdir, trainer, changed=()):
-        self.workdir, self.trainer, self.changed = pathlib.Path(workdir), trainer, changed
+    def __init__(self, workdir, trainer, changed):
+        self.workdir, self.trainer = pathlib.Path(workdir), trainer
+        self.first_step, self.began = int(trainer.step), time.perf_counter()
         self.writers, self.profile = {}, contextlib.ExitStack()
         self.unheard = False  # whether the reader of the terminal's lines has gone
-
-    def __enter__(self):
-        step = int(self.trainer.step)
-        self._forget(step)
-        self.first_step, self.began = step, time.perf_counter()
-        self.bar = tqdm(total=self.trainer.config.train_steps, initial=step, unit=" steps",
+        self._forget(self.first_step)
+        self.bar = tqdm(total=trainer.config.train_steps, initial=self.first_step, unit=" steps",
                         file=sys.stdout, dynamic_ncols=True, disable=None)  # only on a terminal
-        if step:
-            self.say(f"Resuming {self.workdir} at step {step}")
-        if self.changed:
-            self.say(f"Settings changed: {', '.join(self.changed)}")
-        if not step or self.changed:
-            self._settings(step)
-        return self
+        if self.first_step:
+            self.say(f"Resuming {workdir} at step {self.first_step}")
+        if changed:
+            self.say(f"Settings changed: {', '.join(changed)}")
+        if changed or not self.first_step:
+            settings = config_to_dict(trainer.model.config, trainer.config)
+            with self._plotting("train", self.first_step):
+                tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
+                hparams.hparams({**settings["model"], **settings["train"],
+                                 "image_shape": str(trainer.model.config.image_shape)})
 
-    def __exit__(self, *_):
+    def close(self) -> None:
+        """Ends the bar, the profile and the files of TensorBoard."""
         self.bar.close()
         self.profile.close()
         with _os_errors():
@@ -82,17 +81,17 @@ class Log:
         """Removes what a killed run logged after its last checkpoint, for it will come again."""
         kept = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         write_whole(self.workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        for path in [path for folder in found(self.workdir / "events", "*")
-                     for path in found(folder, "events.out.tfevents.*.v2")]:
-            with _os_errors():
-                keep_events(path, step or -1)  # from the start, step 0 comes again too
-            remove_partial(path.parent, "events.out.tfevents.*")
+        for folder in found(self.workdir / "events", "*"):
+            for path in found(folder, "events.out.tfevents.*.v2"):
+                with _os_errors():
+                    keep_events(path, step or -1)  # from the start, step 0 comes again too
+            remove_partial(folder, "events.out.tfevents.*")
         for name in (CONFIG, METRICS, "strokes*.gif"):
             remove_partial(self.workdir, name)
 
     @contextlib.contextmanager
     def _plotting(self, split, step):
-        """Writes what the block gives to TensorBoard's run of a split; at its end, to the file."""
+        """Writes the block's summaries to TensorBoard's run of a split; at its end, to the file."""
         with _os_errors():
             if split not in self.writers:
                 folder = self.workdir / "events" / split
@@ -100,19 +99,11 @@ class Log:
             with self.writers[split].as_default(step):
                 yield
 
-    def _settings(self, step):
-        """Writes the settings to TensorBoard."""
-        model = self.trainer.model
-        settings = config_to_dict(model.config, self.trainer.config)
-        with self._plotting("train", step):
-            tf.summary.text("config", f"```\n{json.dumps(settings, indent=2)}\n```")
-            hparams.hparams({**settings["model"], **settings["train"],
-                             "image_shape": str(model.config.image_shape)})
-
-    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
-        """Writes the graph of a step to TensorBoard."""
-        with self._plotting("train", 0):
-            tf.summary.graph(graph)
+    def start_profile(self) -> None:
+        """Starts TensorFlow's profiler; `profile.close()` writes what it saw for TensorBoard."""
+        folder = str(self.workdir / "events" / "train")
+        self.profile.enter_context(_os_errors())
+        self.profile.enter_context(tf.profiler.experimental.Profile(folder))
 
     def say(self, text: str) -> None:
         """Prints a line that stays, above the progress bar where there is one."""
@@ -140,14 +131,15 @@ class Log:
 
         `values` are a `losses.report`, images_per_second, and perhaps others.
         """
-        line = {"step": step, "seconds": round(float(self.trainer.seconds), 3), "split": split,
-                **values}
+        seconds = round(float(self.trainer.seconds), 3)
+        line = json.dumps({"step": step, "seconds": seconds, "split": split, **values})
         with open(self.workdir / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(f"{line}\n")
         with self._plotting(split, step):
             for name, value in values.items():
-                for index, number in enumerate(value if isinstance(value, list) else [value]):
-                    tag = f"{name}/{index + 1:02d}" if isinstance(value, list) else name
+                numbers = ({f"{name}/{t:02d}": x for t, x in enumerate(value, 1)}
+                           if isinstance(value, list) else {name: value})
+                for tag, number in numbers.items():
                     tf.summary.scalar(tag, number)
         bound, speed = values["bound_nats"], values["images_per_second"]
         if not self.bar.disable and split == "train":  # a line that renews itself
@@ -157,8 +149,7 @@ class Log:
         left = ""
         if step > self.first_step:
             rate = (time.perf_counter() - self.began) / (step - self.first_step)
-            steps = self.trainer.config.train_steps - step
-            left = f"  {datetime.timedelta(seconds=round(rate * steps))} left"
+            left = f"  {datetime.timedelta(seconds=round(rate * (self.bar.total - step)))} left"
         self.say(f"step {step}/{self.bar.total}  {split:<10} bound {bound:7.2f} nats  "
                  f"recon {values['recon_nats']:7.2f}  kl {values['kl_nats']:6.2f}{left}  "
                  f"{speed:6.0f} images/s")
@@ -167,22 +158,24 @@ class Log:
         """Where the strokes of a step are drawn."""
         return self.workdir / f"strokes-{step}.gif"
 
-    def pictures(self, step: int, pictures: Pictures) -> None:
-        """Writes pictures to TensorBoard, and new images as they are drawn to a GIF."""
+    def pictures(self, step: int, images: dict[str, np.ndarray], frames: dict[str, np.ndarray],
+                 histograms: dict[str, tf.Tensor]) -> None:
+        """Writes what `pictures.draw` returned to TensorBoard, and the samples' GIF to the run."""
         with self._plotting("train", step):
-            for tag, image in pictures.images.items():
-                tf.summary.image(tag, image[None])
-            for tag, (width, height, gif) in pictures.strokes.items():
+            for tag, picture in images.items():
+                tf.summary.image(tag, picture[np.newaxis])
+            for tag, moving in frames.items():
+                (height, width), gif = moving.shape[1:3], strokes.encode_gif(moving)
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
                 tf.summary.write(tag, tf.constant([str(width), str(height), gif]),
-                                 metadata=image_metadata.create_summary_metadata(tag, ""))
-            for path in (self.gif(step), self.workdir / "strokes.gif"):
-                write_whole(path, pictures.strokes["strokes/samples"][-1])
-            for tag, values in pictures.histograms.items():
+                                 metadata=metadata.create_summary_metadata(tag, ""))
+                if tag == "strokes/samples":
+                    for path in (self.gif(step), self.workdir / "strokes.gif"):
+                        write_whole(path, gif)
+            for tag, values in histograms.items():
                 tf.summary.histogram(tag, values)
 
-    def start_profile(self) -> None:
-        """Starts TensorFlow's profiler; `profile.close()` writes what it saw for TensorBoard."""
-        self.profile.enter_context(_os_errors())
-        self.profile.enter_context(
-            tf.profiler.experimental.Profile(str(self.workdir / "events" / "train")))
+    def graph(self, graph: tf.compat.v1.GraphDef) -> None:
+        """Writes a graph for TensorBoard."""
+        with self._plotting("train", 0):
+            tf.summary.graph(graph)

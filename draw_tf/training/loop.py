@@ -1,6 +1,5 @@
 """Training: the loop around `Trainer` that logs, evaluates, draws, saves, stops and resumes."""
 
-import concurrent.futures
 import contextlib
 import functools
 import signal
@@ -8,8 +7,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import tensorflow as tf
 
 from draw_tf import data
@@ -18,26 +18,29 @@ from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import ModelConfig, TrainConfig
 from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError, TrainingError, why, written
+from draw_tf.models import losses
 from draw_tf.training import pictures
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
-from draw_tf.training.updates import Updates
 
-# One per process: with two, TensorFlow takes the sums of one for those of the other.
-_mirrored = functools.cache(tf.distribute.MirroredStrategy)
-_on_one_device = functools.cache(tf.distribute.ReductionToOneDevice)
+PATIENCE = 100  # a run ends when this many steps in a row had no finite gradient
 
 
 def make_strategy(distribute: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy of the `distribute` setting."""
     if distribute == "mirrored":
-        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        # collective sums on CPUs would take those of another program for their own
-        sums = None if devices[0].device_type == "GPU" else _on_one_device()
-        return _mirrored(tuple(device.name for device in devices), sums)
+        return _mirrored()
     if distribute == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+@functools.cache  # with two in a process, TensorFlow takes the sums of one for those of the other
+def _mirrored():
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    # collective sums on CPUs would take those of another program for their own
+    sums = None if devices[0].device_type == "GPU" else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([device.name for device in devices], sums)
 
 
 @contextlib.contextmanager
@@ -45,15 +48,10 @@ def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Turns Ctrl-C, SIGTERM and a closed terminal into a flag: yields a function that returns it.
 
     The first signal is answered at once, by a call of `say`, if the main thread is in Python or
-    waits for a `beside`. A second one does what it did before, for those who do not want to wait;
-    but no process ends by a KeyboardInterrupt before TensorFlow has ended a compilation.
+    waits for a `beside`. A second one does what it did before, for those who do not want to wait,
+    but a KeyboardInterrupt waits until TensorFlow has ended a compilation.
     """
-    received, numbers = [], []
-    if threading.current_thread() is threading.main_thread():  # others can set no handler
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        # under nohup a run outlives its terminal
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            numbers.append(signal.SIGHUP)
+    received = []
     with contextlib.ExitStack() as handlers:  # puts back those that were there before
 
         def receive(*_):
@@ -61,51 +59,39 @@ def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
             handlers.close()
             say("Stopping after this call, to save what was trained.")
 
-        for number in numbers:
-            before = signal.signal(number, receive)
-            handlers.callback(signal.signal, number, before)
+        if threading.current_thread() is threading.main_thread():  # others can set no handler
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                # under nohup a run outlives its terminal
+                if number and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+                    handlers.callback(signal.signal, number, signal.signal(number, receive))
         yield lambda: bool(received)
 
 
-def beside(call: Callable, *arguments) -> Any:
+def beside(call: Callable, *arguments):
     """Returns `call(*arguments)`, made in another thread.
 
     Python answers signals in its main thread alone, and not before TensorFlow returns there.
     """
-    future: concurrent.futures.Future = concurrent.futures.Future()
-
-    def run():
-        try:
-            future.set_result(call(*arguments))
-        except BaseException as error:  # whatever it is, it is raised again below
-            future.set_exception(error)
-
-    threading.Thread(target=run).start()
-    return future.result()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call, *arguments).result()
 
 
 def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
                        train_images: data.Images, eval_images: data.Images, profile_steps=(),
                        strategy: tf.distribute.Strategy | None = None) -> dict | None:
-    """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
+    """Trains DRAW or a VAE until `config.train_steps`, from where the run in `workdir` stands.
 
-    Args:
-      model_config, config: the settings of the model, DRAW or VAE, and of the training.
-      workdir: a folder, made where it is not there; the README lists what is left in it.
-      train_images, eval_images: to learn from, and to evaluate on.
-      profile_steps: the first and the last step to profile, or nothing.
-      strategy: from `make_strategy`; None makes it here. Several workers need theirs before
-        TensorFlow does anything else, so before the images are loaded.
+    The workdir is made where it is not there; the README lists what is left in it. `profile_steps`
+    are the first and the last step to profile, or nothing. `strategy` is from `make_strategy`; None
+    makes it here, but several workers need theirs before the images are loaded, because TensorFlow
+    must not have done anything else.
 
-    Returns:
-      The last evaluation, a `losses.report`; None where there was none, because the run was stopped
-      before it or had already ended.
-
-    Raises:
-      TrainingError: updates are no longer possible, the gradients not being finite.
-      WorkdirError: the workdir cannot be used.
-      ConfigError: the images, batch_size and devices do not fit each other, or images that
-        were trained on would be held out.
+    Returns the last evaluation, a `losses.report`; None where there was none, because the run was
+    stopped before it or had already ended. Raises TrainingError where the gradients are no longer
+    finite or another worker has gone, WorkdirError where the workdir cannot be used, and
+    ConfigError where the images, batch_size and devices do not fit each other, or images that were
+    trained on would be held out.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
@@ -126,8 +112,9 @@ def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
                                                            eval_images, int(trainer.step))
         saves.tidy(home, int(trainer.step))
         workdirs.write_settings(home, model_config, config)
-        with Log(home, trainer, changed + moved) as log, stop_requests(log.answer) as stopping:
-            return _Loop(trainer, home, log, train_images, eval_images, profile_steps).run(stopping)
+        log = Log(home, trainer, changed + moved)
+        with contextlib.closing(log), stop_requests(log.answer) as stopping:
+            return _Loop(trainer, log, train_images, eval_images, profile_steps).run(stopping)
 
 
 @contextlib.contextmanager
@@ -159,19 +146,18 @@ def _training_batches(trainer, images):
 class _Loop:
     """Trains, and at round numbers of steps logs, evaluates, draws and saves."""
 
-    def __init__(self, trainer, home, log, train_images, eval_images, profile_steps):
-        self.trainer, self.home, self.log = trainer, home, log
-        self.config = trainer.config
+    def __init__(self, trainer, log, train_images, eval_images, profile_steps):
+        self.trainer, self.log, self.config = trainer, log, trainer.config
+        self.eval_images, self.profile_steps = eval_images, profile_steps
         self.batches = _training_batches(trainer, train_images)
         self.held_out = data.eval_dataset(eval_images, self.config.batch_size, self.config.binarize)
-        self.eval_images, self.profile_steps = eval_images, profile_steps
         self.shown = pictures.shown_images(eval_images, self.config.binarize)  # [16, H, W, C]
-        self.updates = Updates(trainer, log, home)
-        self.report = None  # the last evaluation
-        self.step = self.saved = int(trainer.step)  # now, and of the last checkpoint
-        # of the last pictures, which a run that had ended has
-        self.drawn = self.step if log.gif(self.step).exists() else None
         self.compiled = set()  # the functions that were called before
+        self.report = None  # the last evaluation
+        self.step = self.logged = int(trainer.step)  # now, and up to the last line of the log
+        self.sums: list = [0, 0]  # since then: counts [2] and means [1 + T], as `train` has them
+        self.seconds = float(trainer.seconds)  # of training until then
+        self.idle = 0  # steps in a row without an update, in whole lines
 
     def run(self, stopping):
         """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
@@ -182,32 +168,35 @@ class _Loop:
         if not self.step:  # something to look at from the start
             log.graph(pictures.graph(trainer.model))
             self._draw()
-        started, stopped = time.perf_counter(), False
-        while self.step < config.train_steps and not stopped:
+        # at this step there is a checkpoint, and where a run had ended there are pictures
+        due = [self._save, *([self._draw] if log.gif(self.step).exists() else [])]
+        started = time.perf_counter()
+        while self.step < config.train_steps:
             if self.step in self.profile_steps[:1]:
                 log.start_profile()
             # until there is something to do, and steps_per_call at most
             count = min(trainer.steps_per_call,
                         *(every - self.step % every for every, _ in events),
                         *(end - self.step for end in ends if end > self.step))
-            self.updates.add(count, self._call(trainer.train, self.batches, count))
+            sums = self._call(trainer.train, self.batches, count)
+            self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)]
             self.step += count
             if self.step in self.profile_steps[1:]:
                 log.profile.close()
             due = [event for every, event in events
                    if self.step % every == 0 or self.step == config.train_steps]
             if due:
-                self.updates.wait()
+                self.sums = [np.asarray(x) for x in self.sums]  # waits for the device
                 trainer.seconds.assign_add(time.perf_counter() - started)
                 for event in due:
                     event()
                 started = time.perf_counter()
-            stopped = trainer.agree(stopping() or log.unheard)
+            if trainer.agree(stopping() or log.unheard):
+                break
         trainer.seconds.assign_add(time.perf_counter() - started)
-        if self.saved != self.step:
-            self._save()
-        if self.drawn != self.step:
-            self._draw()
+        for event in (self._save, self._draw):
+            if event not in due:
+                event()
         ended = (f"Stopped and saved at step {self.step}; the same command goes on from there."
                  if self.step < config.train_steps else f"Trained to step {self.step}.")
         log.say(f"{ended} New images as they are drawn: {log.gif(self.step)}")
@@ -227,15 +216,25 @@ class _Loop:
         return result
 
     def _report(self):
-        self.updates.report(self.step)
-
-    def _save(self):
-        saves.save(self.trainer.checkpoint(), self.home, self.step)
-        self.saved = self.step
-
-    def _draw(self):
-        self.log.pictures(self.step, pictures.draw(self.trainer.evaluated, self.shown))
-        self.drawn = self.step
+        """Writes a line of the log; TrainingError where PATIENCE steps or more had no update."""
+        steps, seconds = self.step - self.logged, float(self.trainer.seconds)
+        (updates, norms), means = self.sums
+        self.idle = 0 if updates else self.idle + steps
+        if self.idle >= PATIENCE:
+            raise TrainingError(
+                f"the gradients of the last {self.idle} steps up to step {self.step} were not "
+                "finite: try a lower --learning_rate or --clip_norm (last good checkpoint: "
+                f"{saves.latest(self.log.workdir) or 'none was saved yet'})")
+        if updates:
+            speed = steps * self.config.batch_size / (seconds - self.seconds)
+            self.log.write("train", self.step, {
+                **losses.report(means / updates), "images_per_second": speed,
+                "gradient_norm": float(norms / updates),
+                "learning_rate": float(self.trainer.optimizer.learning_rate),
+                "skipped_updates": int(steps - updates)})
+        else:
+            self.log.say(f"step {self.step}: no finite gradient in the last {steps} steps")
+        self.logged, self.seconds, self.sums = self.step, seconds, [0, 0]
 
     def _evaluate(self):
         started = time.perf_counter()
@@ -243,3 +242,9 @@ class _Loop:
         speed = len(self.eval_images) / (time.perf_counter() - started)
         self.log.write(self.eval_images.split, self.step,
                        {**self.report, "images_per_second": speed})
+
+    def _draw(self):
+        self.log.pictures(self.step, *pictures.draw(self.trainer.evaluated, self.shown))
+
+    def _save(self):
+        saves.save(self.trainer.checkpoint(), self.log.workdir, self.step)

@@ -5,8 +5,7 @@ import math
 import pytest
 import tensorflow as tf
 
-from draw_tf.benchmark.flops import matmul_flops
-from draw_tf.benchmark.jobs import CONFIGS
+from draw_tf.benchmark.jobs import CONFIGS, matmul_flops
 from draw_tf.config import DRAWConfig
 from draw_tf.models import attention, draw, layers
 from draw_tf.models.draw import DRAW

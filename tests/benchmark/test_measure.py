@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from draw_tf import commands
 from draw_tf.benchmark import measure
-from draw_tf.benchmark.flops import matmul_flops
-from draw_tf.benchmark.jobs import MODES, TASKS, Job
+from draw_tf.benchmark.jobs import MODES, TASKS, Job, matmul_flops
 from draw_tf.benchmark.measure import Times
 from draw_tf.config import DRAWConfig, TrainConfig
 from draw_tf.errors import DRAWError

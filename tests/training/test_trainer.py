@@ -14,8 +14,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from draw_tf import data
 from draw_tf.errors import ConfigError
 from draw_tf.training.loop import make_strategy
-from draw_tf.training.optimizer import make_optimizer
-from draw_tf.training.trainer import Trainer
+from draw_tf.training.trainer import Trainer, make_optimizer
 from tests.support.trainings import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
 PAPER = dataclasses.replace(MODEL, equations="paper")

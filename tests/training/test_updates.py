@@ -8,7 +8,7 @@ from draw_tf import data
 from draw_tf.checkpoints import read_metrics
 from draw_tf.errors import TrainingError
 from draw_tf.models.vae import VAE
-from draw_tf.training import updates
+from draw_tf.training import loop
 from draw_tf.training.trainer import Trainer
 from tests.support.trainings import (
     IMAGES,
@@ -61,7 +61,7 @@ def test_a_skipped_update_leaves_all_as_it_was(monkeypatch):
 def test_a_run_that_stays_not_finite_ends_and_says_so(half, monkeypatch):
     before = saved_arrays(half)
     not_finite(monkeypatch, from_image=-1)
-    monkeypatch.setattr(updates, "PATIENCE", 3)
+    monkeypatch.setattr(loop, "PATIENCE", 3)
     with pytest.raises(TrainingError, match="learning_rate.*last good checkpoint.*ckpt-3"):
         run(half, train_steps=20)
     assert_same(before, saved_arrays(half))
