@@ -9,7 +9,6 @@ grew); and MiB that the whole process held at most.
 """
 
 import collections
-import io
 import json
 import math
 
@@ -19,10 +18,9 @@ from draw_tf import commands, devices
 from draw_tf.benchmark import jobs, measure
 from draw_tf.config import TrainConfig
 from draw_tf.errors import ConfigError, why
-from draw_tf.files import check_output, local_path, write_json, write_whole
+from draw_tf.files import check_output, local_path, write_json
 from draw_tf.pictures import curves
 
-FLAGS = flags.FLAGS
 # Head, alignment and width, and the record's field and its format.
 COLUMNS = (
     ("", "<14", "config", ""), ("mode", "<7", "mode", ""), ("task", "<9", "task", ""),
@@ -36,8 +34,7 @@ COLUMNS = (
 NO_SWEEP = f"plot needs measurements of a sweep: --sweep={','.join(jobs.SWEEPS)}"
 
 
-def define_flags() -> None:
-    """Defines the flags; at import they could clash with those of another command."""
+def _define_flags():
     flags.DEFINE_list("configs", None, f"among {', '.join(jobs.CONFIGS)}; by default all, or none "
                       "where there is a sweep")
     flags.DEFINE_list("modes", ["xla"], f"among {', '.join(jobs.MODES)}")
@@ -80,26 +77,19 @@ def _plot(path, records):
     if not lines:
         raise ConfigError(NO_SWEEP)
     sweeps = [name for name in jobs.SWEEPS if any(name == sweep for sweep, _ in lines)]
-    plt = curves.pyplot()
-    figure, axes = plt.subplots(2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
-                                sharex="col", sharey="row", layout="constrained")
-    for (sweep, label), line in lines.items():
-        (upper, lower), (field, _) = axes[:, sweeps.index(sweep)], jobs.SWEEPS[sweep]
-        x = [record[field] for record in line]
-        upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
-        lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
-        upper.set_xscale("log", base=2)
-        upper.set_xticks(x, map(str, x))
-        lower.set_xlabel(field)
-    for panel in axes.flat:
-        panel.grid(alpha=0.3)
-    axes[0, 0].set(ylabel="images/s", yscale="log")
-    axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
-    axes[0, 0].legend()
-    png = io.BytesIO()
-    figure.savefig(png, dpi=150, format="png")
-    plt.close(figure)
-    write_whole(path, png.getvalue())
+    with curves.subplots(path, 2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
+                         sharex="col", sharey="row") as axes:
+        for (sweep, label), line in lines.items():
+            (upper, lower), (field, _) = axes[:, sweeps.index(sweep)], jobs.SWEEPS[sweep]
+            x = [record[field] for record in line]
+            upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
+            lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
+            upper.set_xscale("log", base=2)
+            upper.set_xticks(x, map(str, x))
+            lower.set_xlabel(field)
+        axes[0, 0].set(ylabel="images/s", yscale="log")
+        axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
+        axes[0, 0].legend()
 
 
 def _read(path):
@@ -118,18 +108,18 @@ def _read(path):
     return report
 
 
-def _measure():
+def _measure(given):
     """Measures, prints and writes what the flags ask for: a report as `_read` returns it."""
-    if FLAGS.seconds <= 0:
-        raise ConfigError(f"seconds must be above 0, got {FLAGS.seconds}")
-    sweeps = [sweep for sweep in FLAGS.sweep if sweep != "none"]
-    if FLAGS.plot and not sweeps:
+    if given.seconds <= 0:
+        raise ConfigError(f"seconds must be above 0, got {given.seconds}")
+    sweeps = [sweep for sweep in given.sweep if sweep != "none"]
+    if given.plot and not sweeps:
         raise ConfigError(NO_SWEEP)
-    configs = FLAGS.configs
+    configs = given.configs
     if configs is None:
         configs = [] if sweeps else jobs.CONFIGS
-    chosen = jobs.make_jobs(configs, FLAGS.modes, FLAGS.tasks, sweeps, unroll=FLAGS.unroll,
-                            steps_per_call=FLAGS.steps_per_call)
+    chosen = jobs.make_jobs(configs, given.modes, given.tasks, sweeps, unroll=given.unroll,
+                            steps_per_call=given.steps_per_call)
     if not chosen:
         raise ConfigError("configs, modes and tasks must name at least one each")
     if unused := devices.unused_card():
@@ -137,28 +127,24 @@ def _measure():
     report: dict = {"machine": measure.machine(), "records": []}
     print(_heading(report["machine"]), flush=True)
     for job in chosen:
-        report["records"].append(measure.measure_apart(job, FLAGS.seconds, FLAGS.peak))
+        report["records"].append(measure.measure_apart(job, given.seconds, given.peak))
         print(_row(report["records"][-1]), flush=True)
-        if FLAGS.json:
-            write_json(FLAGS.json, report)
+        if given.json:
+            write_json(given.json, report)
     return report
 
 
-def main(_):
-    """Runs the command."""
-    if FLAGS.plot:
-        check_output("plot", FLAGS.plot, ".png")
+@commands.command(_define_flags)
+def command(given):
+    """Prints a report, measured or read, and writes what the flags name."""
+    if given.plot:
+        check_output("plot", given.plot, ".png")
         curves.pyplot()  # so that a missing package is reported before the work
-    if FLAGS.json:
-        check_output("json", FLAGS.json)
-    report = _read(FLAGS.from_json) if FLAGS.from_json else _measure()
-    if FLAGS.plot:
-        _plot(FLAGS.plot, report["records"])
-
-
-def command() -> None:
-    """Runs the command."""
-    commands.start(define_flags, main, says_device=False)
+    if given.json:
+        check_output("json", given.json)
+    report = _read(given.from_json) if given.from_json else _measure(given)
+    if given.plot:
+        _plot(given.plot, report["records"])
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ def pyplot():
 
 
 @contextlib.contextmanager
-def _axes(path, x_label, y_label):
-    """Yields axes to draw on, then writes them to `path` as a PNG file."""
+def subplots(path: PathLike, *grid: int, **options):
+    """Yields axes of matplotlib's `subplots` to draw on, then writes them to `path` as a PNG."""
     plt = pyplot()
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure, axes = plt.subplots(*grid, layout="constrained", **options)
     try:
-        axes.set(xlabel=x_label, ylabel=y_label)
-        axes.grid(alpha=0.3)
+        for panel in figure.axes:
+            panel.grid(alpha=0.3)
         yield axes
         png = io.BytesIO()
         figure.savefig(png, dpi=150, format="png")
@@ -40,7 +40,8 @@ def _axes(path, x_label, y_label):
 
 def kl_curve(path: PathLike, kl_step_nats: Sequence[float]) -> None:
     """Plots the mean KL of each step: what it adds to the description of an image."""
-    with _axes(path, "step", "KL (nats per image)") as axes:
+    with subplots(path, figsize=(6, 4)) as axes:
+        axes.set(xlabel="step", ylabel="KL (nats per image)")
         axes.plot(range(1, len(kl_step_nats) + 1), kl_step_nats, marker="o", markersize=3)
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -52,7 +53,8 @@ def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
 
     `runs` maps a run's name to its metrics, as `thin_metrics` returns them.
     """
-    with _axes(path, "training step", "bound (nats per image)") as axes:
+    with subplots(path, figsize=(6, 4)) as axes:
+        axes.set(xlabel="training step", ylabel="bound (nats per image)")
         for number, (name, lines) in enumerate(runs.items()):
             for split in sorted({line["split"] for line in lines}):
                 points = [(line["step"], line["bound_nats"]) for line in lines
