@@ -81,19 +81,26 @@ class Evaluator:
 def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none", batch_size: int = 100,
                    noise_samples: int = 1, importance_samples: int | None = None,
                    jit_compile: bool = True, watch=iter) -> dict:
-    """Evaluates a model, DRAW or VAE, on every image of a split.
+    """Evaluates a model on every image of a split.
 
-    For `binarize`, "static" and "dynamic" mean the same fixed draw here. The bound is averaged over
-    `noise_samples` (M) draws of the noise; `importance_samples` is K of the importance-weighted
-    bound, which None leaves out. `batch_size` and `jit_compile` change speed and memory only.
-    `watch`, such as a progress bar, is given the batches of each pass, and returns the same ones.
+    Args:
+      model, images: DRAW or VAE, and `data.Images`.
+      binarize: "none", or "static" or "dynamic", which mean the same fixed draw here.
+      batch_size, jit_compile: images at once, and whether to use XLA: speed and memory only.
+      noise_samples: M, how many draws of the noise the bound is averaged over.
+      importance_samples: K of the importance-weighted bound; None leaves it out.
+      watch: a function, such as a progress bar, that is given the batches of each pass over the
+        data set, and returns an iterable of the same batches.
 
-    Returns numbers in nats per image: those of `losses.report`, bound_se (the standard error of
-    bound_nats over the draws of the noise, None for one) and iwae_nats (None without K); with
-    examples, noise_samples, importance_samples, and two reasons not to take bound_nats for a bound
-    on -log p: grey (there are pixels other than 0 and 1) and shared_noise (the model draws less
-    noise than its KL counts). Raises ConfigError where an argument is out of its range, or the
-    images are not of the model's shape.
+    Returns:
+      Numbers in nats per image: those of `losses.report`, bound_se (the standard error of
+      bound_nats over the draws of the noise, None for one) and iwae_nats (None without K); with
+      examples, noise_samples, importance_samples, and two reasons not to take bound_nats for a
+      bound on -log p: grey (there are pixels other than 0 and 1) and shared_noise (the model draws
+      less noise than its KL counts).
+
+    Raises:
+      ConfigError: an argument is out of its range, or the images are not of the model's shape.
     """
     check_whole(1, noise_samples=noise_samples)
     if importance_samples is not None:
@@ -122,8 +129,11 @@ def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
     """Evaluates the model of a run, or of weights that ship.
 
     The data set and `binarize` are the run's own where None (see `data.binarize_for`). Options are
-    those of `evaluate_model`, and so is the result, with dataset, split, binarize, and step: that
-    of the training, None where not known. Raises what it, `checkpoints.load` and `data.load` do.
+    those of `evaluate_model`. Raises what `evaluate_model`, `checkpoints.load` and `data.load` do.
+
+    Returns:
+      What `evaluate_model` does, with dataset, split, binarize, and step: that of the training,
+      None where not known.
     """
     workdir = checkpoints.resolve(workdir)
     model_config, train_config = checkpoints.read_config(workdir)

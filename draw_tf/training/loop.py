@@ -80,18 +80,25 @@ def beside(call: Callable, *arguments):
 def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
                        train_images: data.Images, eval_images: data.Images, profile_steps=(),
                        strategy: tf.distribute.Strategy | None = None) -> dict | None:
-    """Trains DRAW or a VAE until `config.train_steps`, from where the run in `workdir` stands.
+    """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
 
-    The workdir is made where it is not there; the README lists what is left in it. `profile_steps`
-    are the first and the last step to profile, or nothing. `strategy` is from `make_strategy`; None
-    makes it here, but several workers need theirs before the images are loaded, because TensorFlow
-    must not have done anything else.
+    Args:
+      model_config, config: the settings of the model, DRAW or VAE, and of the training.
+      workdir: a folder, made where it is not there; the README lists what is left in it.
+      train_images, eval_images: to learn from, and to evaluate on.
+      profile_steps: the first and the last step to profile, or nothing.
+      strategy: from `make_strategy`; None makes it here. Several workers need theirs before
+        TensorFlow does anything else, so before the images are loaded.
 
-    Returns the last evaluation, a `losses.report`; None where there was none, because the run was
-    stopped before it or had already ended. Raises TrainingError where the gradients are no longer
-    finite or another worker has gone, WorkdirError where the workdir cannot be used, and
-    ConfigError where the images, batch_size and devices do not fit each other, or images that were
-    trained on would be held out.
+    Returns:
+      The last evaluation, a `losses.report`; None where there was none, because the run was stopped
+      before it or had already ended.
+
+    Raises:
+      TrainingError: updates are no longer possible, the gradients not being finite.
+      WorkdirError: the workdir cannot be used.
+      ConfigError: the images, batch_size and devices do not fit each other, or images that
+        were trained on would be held out.
     """
     if train_images.shape != model_config.image_shape:
         raise ConfigError(f"image_shape must be that of the images, {train_images.shape}, "
