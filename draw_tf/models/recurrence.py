@@ -1,15 +1,10 @@
-"""A recurrence over T steps, unrolled whole or in pieces.
+"""A recurrence over T steps, unrolled whole or in P pieces of U steps.
 
-In pieces, this is gradient checkpointing that saves the results of matrix products, as
-`jax.checkpoint` with the policy `dots_saveable` does. `tf.recompute_grad` does not do: it would
-compute the products again, and it takes no loop under XLA.
-
-Unrolled whole, the recurrence is a Python loop: the fastest program, but one whose size and compile
-time grow with T. In pieces, it is a loop over short unrolled stretches. Its gradient keeps the
-state between two pieces and the results of the large products (see `product`), and computes the
-rest of each piece again on the way back: it is exact, and needs little more memory than one piece.
-
-Letters in shapes: T steps, U steps in a piece, P pieces.
+Unrolled whole, it is a Python loop: the fastest program, but one whose size and compile time grow
+with T. In pieces, it is a loop over short unrolled stretches. Its gradient is exact, and needs
+little more memory than one piece: it keeps the state between two pieces and the results of large
+products, and computes the rest of each piece again on the way back, as `jax.checkpoint` with the
+policy `dots_saveable` does. (`tf.recompute_grad` computes products again, and takes no XLA loop.)
 """
 
 from contextvars import ContextVar
@@ -61,15 +56,10 @@ def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 def scan(step, state, inputs, constants, unroll: int):
     """Runs `state, output = step(state, inputs[t], constants)` for t = 0 .. T-1.
 
-    Args:
-      step: a function as above. Gradients reach what it is given and the variables it reads, not
-        other tensors that it closes over.
-      state, inputs, constants: structures of tensors; the inputs are [T, ...] each, T known, and
-        the state keeps its structure and shapes.
-      unroll: steps to unroll; T or more unrolls everything.
-
-    Returns:
-      The last state, and the outputs, stacked: [T, ...] each.
+    `state`, `inputs` and `constants` are structures of tensors; the inputs are [T, ...] each, T
+    known, and the state keeps its structure and shapes. Gradients reach all of them and variables
+    that a step reads, not other tensors that it closes over. T or more steps to unroll unroll
+    everything. Returns the last state, and the outputs, stacked: [T, ...] each.
     """
     length = _length(inputs)
     # eager execution has no program to keep small
@@ -88,15 +78,6 @@ def _length(inputs):
     return tf.nest.flatten(inputs)[0].shape[0]
 
 
-def _unrolled(step, state, inputs, constants):
-    """The recurrence as a Python loop: `step` is traced T times."""
-    outputs = []
-    for t in range(_length(inputs)):
-        state, output = step(state, _at(t, inputs), constants)
-        outputs.append(output)
-    return state, _each(lambda *steps: tf.stack(steps), *outputs)  # [T, ...] each
-
-
 def _at(index, structure):
     """The tensors of a structure at an index, or a slice, of their first axis."""
     return _each(lambda x: x[index], structure)
@@ -105,6 +86,15 @@ def _at(index, structure):
 def _put(index, arrays, structure):
     """The arrays of a structure with the structure's tensors written at an index."""
     return _each(lambda array, x: array.write(index, x), arrays, structure)
+
+
+def _unrolled(step, state, inputs, constants):
+    """The recurrence as a Python loop: `step` is traced T times."""
+    outputs = []
+    for t in range(_length(inputs)):
+        state, output = step(state, _at(t, inputs), constants)
+        outputs.append(output)
+    return state, _each(lambda *steps: tf.stack(steps), *outputs)  # [T, ...] each
 
 
 def _in_pieces(step, state, inputs, constants, unroll):
@@ -129,8 +119,8 @@ def _in_pieces(step, state, inputs, constants, unroll):
         return *results, made
 
     def cut(x):
-        shape = tf.concat([[pieces, unroll], tf.shape(x)[1:]], axis=0)  # N may be unknown
-        return tf.reshape(x, shape)  # [P, U, ...]
+        # N may be unknown
+        return tf.reshape(x, tf.concat([[pieces, unroll], tf.shape(x)[1:]], axis=0))  # [P, U, ...]
 
     def array_of(x):
         return tf.TensorArray(x.dtype, pieces, element_shape=x.shape, clear_after_read=False)
