@@ -116,8 +116,7 @@ def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> t
 def window_box(window: Window, size: int, equations: str) -> Box:
     """The rectangle through a window's outermost grid points, for pictures; from fields [..., 1].
 
-    Under "article" its middle is not (gx, gy), but lies one delta nearer to the origin, as the
-    grid does (see `grid_offsets`).
+    Under "article" its middle is not (gx, gy), but one delta off (see `grid_offsets`).
     """
     gx, gy, delta, sigma2 = (np.squeeze(part, -1) for part in (
         window.gx, window.gy, window.delta, window.sigma2))  # [...] each

@@ -4,7 +4,6 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,15 +82,14 @@ class ImageModel(FittedModel):
     def start_from_data(self, mean_image) -> None:
         """Sets biases of a new model so that its windows cover the image and it draws the mean.
 
-        `mean_image` is that of the training images, [H, W, C] in [0, 1] (see `models.start`);
-        ValueError is raised for any other.
+        That is `mean_image` [H, W, C] in [0, 1] (see `models.start`); ValueError for any other.
         """
         self.check_images(np.asarray(mean_image)[np.newaxis], values=True)
         self.start_from(log_odds(mean_image))
 
     # ------------------------------------------------------------ all steps
 
-    def _infer(self, images, noise, keep: Sequence[str] = (), training=False):
+    def _infer(self, images, noise, keep=(), training=False):
         """The images and the noise as used, and what `infer_steps` returns."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
@@ -122,8 +120,7 @@ class ImageModel(FittedModel):
         """Draws N = `num` new images from the prior (paper eq. 13-15), with canvases in logits.
 
         The noise is the latent variables themselves, standard normal [T, N, Z]; where None, it is
-        drawn from `seed`, or at random where that is None too. Raises ValueError where num is
-        under 1, or noise of another shape.
+        drawn as by `draw_noise`. Raises ValueError for `num` under 1, or noise of another shape.
         """
         if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
             raise ValueError(f"num must be at least 1, got {num}")
@@ -169,5 +166,5 @@ class ImageModel(FittedModel):
         """
         images, noise, logits, kept = self._infer(images, noise, ["z", "logsigma"])
         ratios = losses.log_prior_ratio(kept["z"], noise, kept["logsigma"])  # [T, N]
-        return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
-            images, logits, self.config.likelihood)  # [N]
+        recon_nats = losses.reconstruction_nats(images, logits, self.config.likelihood)  # [N]
+        return tf.reduce_sum(ratios, axis=0) - recon_nats  # [N]

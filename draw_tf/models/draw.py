@@ -21,10 +21,10 @@ from draw_tf.models.steps import Generation, State, Trace
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 
 
-def grids(config: DRAWConfig) -> dict[str, int]:
+def grid_sizes(config: DRAWConfig) -> dict[str, int]:
     """The side n of the grid of each window that a model has, of "read" and "write"."""
-    sides = {"read": config.read_size, "write": config.write_size}
-    return {scope: n for scope, n in sides.items() if getattr(config, f"{scope}_attention")}
+    sizes = {"read": config.read_size, "write": config.write_size}
+    return {scope: n for scope, n in sizes.items() if getattr(config, f"{scope}_attention")}
 
 
 @keras.saving.register_keras_serializable(package="draw_tf")
@@ -50,7 +50,7 @@ class DRAW(ImageModel):
         self.lstm_dec = LSTMCell(*sizes["decoder"], "decoder", dtype)
         self.mu_layer, self.logsigma_layer, self.patch_layer = (
             dense(*sizes[name], name, dtype) for name in ("mu", "sigma", "writeW"))
-        for scope in grids(config):
+        for scope in grid_sizes(config):
             setattr(self, f"{scope}_window", dense(*sizes[scope], scope, dtype))
         for name, shape in self.first_shapes(config).items():
             setattr(self, f"first_{name}", self.add_weight(shape, "zeros", name=name))
@@ -60,12 +60,12 @@ class DRAW(ImageModel):
     def layer_sizes(config: DRAWConfig) -> dict[str, tuple[int, int]]:
         """Inputs and units of each layer, by name; "encoder" and "decoder" are the LSTM cells."""
         pixels, channels = math.prod(config.image_shape), config.image_shape[-1]
-        hidden, latent, sides = config.hidden_size, config.latent_size, grids(config)
-        read, patch = (channels * sides[scope]**2 if scope in sides else pixels
+        hidden, latent, sizes = config.hidden_size, config.latent_size, grid_sizes(config)
+        read, patch = (channels * sizes[scope]**2 if scope in sizes else pixels
                        for scope in ("read", "write"))
         return {"encoder": (2 * read + hidden, hidden), "decoder": (latent, hidden),
                 "mu": (hidden, latent), "sigma": (hidden, latent), "writeW": (hidden, patch),
-                **dict.fromkeys(sides, (hidden, 5))}
+                **dict.fromkeys(sizes, (hidden, 5))}
 
     @staticmethod
     def first_shapes(config: DRAWConfig) -> dict[str, tuple[int, ...]]:
@@ -110,7 +110,7 @@ class DRAW(ImageModel):
         grid = self._grid(scope)
         params = getattr(self, f"{scope}_window")(h_dec)  # [N, 5]
         gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *grid)  # [N, 1] each
-        return *self.filterbank(gx, gy, sigma2, delta, grid[2]), gamma
+        return *self.filterbank(gx, gy, sigma2, delta, grid_sizes(self.config)[scope]), gamma
 
     def filterbank(self, gx, gy, sigma2, delta, size: int | None = None) -> tuple:
         """Fx [N, n, W] and Fy [N, n, H] of a grid of side n = `size`, from [N, 1] each, in pixels.
@@ -119,13 +119,13 @@ class DRAW(ImageModel):
         ValueError is raised where they have two, or the model has no grid.
         """
         if size is None:
-            sizes = set(grids(self.config).values())
+            sizes = set(grid_sizes(self.config).values())
             if len(sizes) != 1:
                 raise ValueError("size must be given, the sides of this model's grids being "
                                  f"{sorted(sizes)}, got None")
             size, = sizes
         grid = *self.config.image_shape[:2], size, self.config.equations
-        return attention.filterbank(gx, gy, sigma2, delta, *grid)
+        return attention.filterbank(gx, gy, sigma2, delta, *grid)  # [N, n, W], [N, n, H]
 
     def read_attention(self, x: tf.Tensor, x_hat: tf.Tensor, h_dec_prev: tf.Tensor) -> tf.Tensor:
         """What the encoder sees of x and x_hat, both [N, H, W, C]: [N, R] (paper eq. 27).
@@ -156,7 +156,8 @@ class DRAW(ImageModel):
         """The state before the first step: zeros, or learned under the paper's equations."""
         with tf.name_scope("initial_state"):
             if self.config.equations == "article":
-                canvas = tf.zeros((num, *self.config.image_shape), self.compute_dtype)
+                shape = num, *self.config.image_shape
+                canvas = tf.zeros(shape, self.compute_dtype)  # [N, H, W, C]
                 return State(self.lstm_enc.zero_state(num), self.lstm_dec.zero_state(num), canvas)
             h_enc, c_enc, h_dec, c_dec, canvas = (
                 tf.repeat(getattr(self, f"first_{name}")[tf.newaxis], num, axis=0)
@@ -217,8 +218,8 @@ class DRAW(ImageModel):
             dec_state, canvas = self.draw_step(state[0], state[1], z)  # [N, D] twice, [N, H, W, C]
             return (dec_state, canvas), (canvas, *dec_state)
 
-        _, *first = self.initial_state(num)
-        _, (canvases, h_dec, c_dec) = scan(step, tuple(first), noise, (), self.unroll)
+        _, decoder, canvas = self.initial_state(num)  # [N, D] twice, [N, H, W, C]
+        _, (canvases, h_dec, c_dec) = scan(step, (decoder, canvas), noise, (), self.unroll)
         return Generation(canvases, noise, h_dec, c_dec)  # [T, N, ...] each
 
     def with_windows(self, steps: Steps) -> Steps:
@@ -230,20 +231,20 @@ class DRAW(ImageModel):
             set_by["read"] = tf.concat([first[tf.newaxis], h_dec[:-1]], axis=0)  # [T, N, D]
         rows = {scope: tf.reshape(h, [-1, h.shape[-1]]) for scope, h in set_by.items()}  # [T N, D]
         added = {scope: self._window(scope, rows[scope])
-                 for scope in grids(self.config) if scope in rows}
+                 for scope in grid_sizes(self.config) if scope in rows}
         added["w"] = self._patch(rows["write"])  # [T N, n, n, C], or [T N, H, W, C]
         return steps._replace(**tf.nest.map_structure(
             lambda x: tf.reshape(x, [self.glimpses, -1, *x.shape[1:]]), added))  # [T, N, ...] each
 
     def boxes(self, steps: Trace | Generation) -> dict[str, attention.Box]:
         """The rectangles, in pixels, of the windows "read" and "write" that `steps` has."""
-        windows = {scope: getattr(steps, scope, None) for scope in grids(self.config)}
+        windows = {scope: getattr(steps, scope, None) for scope in grid_sizes(self.config)}
         return {scope: attention.window_box(window, *self._grid(scope)[2:])
                 for scope, window in windows.items() if window is not None}
 
     def start_from(self, log_odds: np.ndarray) -> None:
         """Sets biases so that windows cover the image and `log_odds` [H, W, C] are drawn."""
-        for scope in grids(self.config):
+        for scope in grid_sizes(self.config):
             window = start.covering_window(*self._grid(scope))  # [5]
             getattr(self, f"{scope}_window").bias.assign(window)
         if self.config.equations == "paper":
@@ -259,15 +260,16 @@ class DRAW(ImageModel):
 
     def _grid(self, scope):
         """H, W, n and the equations of a window; raises ValueError where the model has none."""
-        if scope not in grids(self.config):
+        if scope not in grid_sizes(self.config):
             raise ValueError(f"scope must be that of a window of this model, got {scope!r}")
         height, width, _ = self.config.image_shape
-        return height, width, grids(self.config)[scope], self.config.equations
+        return height, width, grid_sizes(self.config)[scope], self.config.equations
 
     def _window(self, scope, h_dec):
         """The Window that h_dec [N, D] sets."""
         params = getattr(self, f"{scope}_window")(h_dec)  # [N, 5]
-        gx, gy, sigma2, delta, _ = attention.window_parameters(params, *self._grid(scope))
+        gx, gy, sigma2, delta, _ = attention.window_parameters(
+            params, *self._grid(scope))  # [N, 1] each
         Fx, Fy, gamma = self.attn_window(scope, h_dec)  # [N, n, W], [N, n, H], [N, 1]
         return attention.Window(gx, gy, delta, sigma2, gamma, Fx, Fy, params)
 
@@ -276,4 +278,5 @@ class DRAW(ImageModel):
         height, width, channels = self.config.image_shape
         if self.config.write_attention:
             height = width = self.config.write_size
-        return tf.reshape(self.patch_layer(hidden_layer), [-1, height, width, channels])
+        w = self.patch_layer(hidden_layer)  # [N, n n C], or [N, H W C]
+        return tf.reshape(w, [-1, height, width, channels])  # [N, n, n, C], or [N, H, W, C]

@@ -98,10 +98,7 @@ def _unrolled(step, state, inputs, constants):
 
 
 def _in_pieces(step, state, inputs, constants, unroll):
-    """The recurrence as a loop over P pieces, and a loop backward that repeats each piece.
-
-    What is repeated is all but the products, whose results the forward loop keeps.
-    """
+    """The recurrence as a loop over P pieces; a loop backward repeats all but their products."""
     length = _length(inputs)
     pieces = length // unroll
 

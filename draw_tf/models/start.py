@@ -35,10 +35,7 @@ def covering_window(height: int, width: int, size: int, equations: str) -> np.nd
 
 
 def nearest_patch(image: np.ndarray, size: int, equations: str) -> np.ndarray:
-    """The patch [n, n, C] whose stroke through the covering window is nearest to an image.
-
-    "Nearest" is the least sum of squares over the image [H, W, C], which the grid blurs.
-    """
+    """The patch [n, n, C] that the covering window writes nearest to an image, in least squares."""
     height, width, channels = image.shape
     grid = height, width, size, equations
     params = tf.constant(covering_window(*grid)[np.newaxis])  # [1, 5]
