@@ -87,8 +87,9 @@ def filterbank(gx, gy, sigma2, delta, height: int, width: int, size: int, equati
         mu = centre + grid_offsets(size, equations, centre.dtype) * delta  # [N, n]
         distance = tf.range(length, dtype=centre.dtype) - mu[:, :, tf.newaxis]  # [N, n, length]
         scale = 2 * sigma2[:, :, tf.newaxis]  # [N, 1, 1]
-        weights = tf.exp(-(tf.square(distance) / scale if equations == "paper"
-                           else tf.square(distance / scale)))  # [N, n, length]
+        exponent = (tf.square(distance) / scale if equations == "paper"
+                    else tf.square(distance / scale))  # [N, n, length]
+        weights = tf.exp(-exponent)  # [N, n, length]
         total = tf.reduce_sum(weights, axis=2, keepdims=True)  # [N, n, 1]
         return weights / tf.maximum(total, MINIMUM_SUM)  # [N, n, length]
 

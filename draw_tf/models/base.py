@@ -4,7 +4,7 @@ Letters in shapes: T steps, N images, H height, W width, C channels, Z latent si
 """
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +15,6 @@ from draw_tf.models.fitting import FittedModel
 from draw_tf.models.recurrence import auto_unroll
 from draw_tf.models.start import log_odds
 from draw_tf.models.steps import DRAWOutput, Generation, Trace
-
-Steps = TypeVar("Steps", Trace, Generation)
 
 
 class ImageModel(FittedModel):
@@ -120,14 +118,15 @@ class ImageModel(FittedModel):
         """Draws N = `num` new images from the prior (paper eq. 13-15), with canvases in logits.
 
         The noise is the latent variables themselves, standard normal [T, N, Z]; where None, it is
-        drawn as by `draw_noise`. Raises ValueError for `num` under 1, or noise of another shape.
+        drawn from `seed`, or at random where that is None too. Raises ValueError where num is
+        under 1, or noise of another shape.
         """
         if isinstance(num, int) and num < 1:  # in a graph it may be a tensor
             raise ValueError(f"num must be at least 1, got {num}")
         noise = self.draw_noise(num, seed) if noise is None else self.check_noise(noise, num)
         return self.with_windows(self.draw_steps(num, noise))
 
-    def with_windows(self, steps: Steps) -> Steps:
+    def with_windows(self, steps: Trace | Generation):
         """Adds what can be computed of all steps afterwards, where the model has it."""
         return steps
 

@@ -22,22 +22,22 @@ def kept_half(keep: str, height: int, width: int) -> np.ndarray:
     return known[..., np.newaxis].astype(np.float32)  # [H, W, 1]
 
 
-def complete(model: DRAW, images, known, noise=None, guess=None) -> Trace:
+def complete(model: DRAW, images, known, noise, guess=None) -> Trace:
     """Draws images of which only a part is known, in one pass; errors are those of `DRAW.call`.
 
     `known` is 1 where a pixel is known and 0 elsewhere, of a shape that broadcasts to the images.
-    The encoder sees a guess [N, H, W, C] in place of the unknown part or, where it is None, at each
-    step the canvas so far. The last canvas, in logits, is one imagination of the whole image, and
-    other noise gives another. Nothing but the encoder's errors holds it to the known part, and
-    early strokes are never taken back, so that it often strays: `imagine` chooses among many.
+    The rest is not looked at: in its place the encoder sees a guess [N, H, W, C] or, where that is
+    None, at each step the canvas so far. The last canvas, in logits, is one imagination of the
+    whole image, and other noise gives another. Nothing but the encoder's errors holds it to the
+    known part, and early strokes are never taken back, so that it often strays: `imagine` chooses
+    among many.
     """
     images = model.check_images(images)  # [N, H, W, C]
-    num = images.shape[0]
-    noise = model.draw_noise(num) if noise is None else model.check_noise(noise, num)  # [T, N, Z]
+    noise = model.check_noise(noise, images.shape[0])  # [T, N, Z]
     return model.with_windows(Trace(**_infer(model, images, known, noise, guess)[1]))
 
 
-def imagine(model: DRAW, images, known, seed=0, candidates=8, sweeps=6) -> Trace:
+def imagine(model: DRAW, images, known, seed: int, candidates: int, sweeps: int) -> Trace:
     """Completes images of which only a part is known, each as the best-fitting of S candidates.
 
     Every candidate is a pass of `complete`, drawn from a distribution q(z | known part, guess). One
@@ -63,10 +63,10 @@ def imagine(model: DRAW, images, known, seed=0, candidates=8, sweeps=6) -> Trace
         # where nothing is known, no ink is certain: that costs nothing
         certain = tf.where(given > 0, canvas, -100.0)  # [N S, H, W, C]
         nats = losses.reconstruction_nats(given * many, certain, model.config.likelihood)  # [N S]
-        weights = tf.reduce_sum(ratios, axis=0) - nats  # [N S]
-        weights = tf.where(tf.math.is_finite(weights), weights, weights.dtype.min)  # [N S]
+        log_weights = tf.reduce_sum(ratios, axis=0) - nats  # [N S]
+        log_weights = tf.where(tf.math.is_finite(log_weights), log_weights, log_weights.dtype.min)
         chosen = tf.random.stateless_categorical(
-            tf.reshape(weights, [num, candidates]), candidates if sweep < sweeps - 1 else 1,
+            tf.reshape(log_weights, [num, candidates]), candidates if sweep < sweeps - 1 else 1,
             [seed, 2 * sweep + 1])  # [N, S], or [N, 1] in the last sweep
         rows = tf.reshape(first + chosen, [-1])  # [N S], or [N]
     guess = None if guess is None else tf.gather(guess, rows)  # [N, H, W, C]

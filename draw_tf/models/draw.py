@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from draw_tf.config import DRAWConfig
 from draw_tf.models import attention, losses, start
-from draw_tf.models.base import ImageModel, Steps
+from draw_tf.models.base import ImageModel
 from draw_tf.models.layers import LSTMCell, ZeroState, affine, dense, flat
 from draw_tf.models.recurrence import scan
 from draw_tf.models.steps import Generation, State, Trace
@@ -222,7 +222,7 @@ class DRAW(ImageModel):
         _, (canvases, h_dec, c_dec) = scan(step, (decoder, canvas), noise, (), self.unroll)
         return Generation(canvases, noise, h_dec, c_dec)  # [T, N, ...] each
 
-    def with_windows(self, steps: Steps) -> Steps:
+    def with_windows(self, steps: Trace | Generation):
         """Adds to all steps where the model read and wrote, and the patches that it wrote."""
         h_dec: tf.Tensor = steps.h_dec  # [T, N, D]
         set_by = {"write": h_dec}
@@ -238,9 +238,9 @@ class DRAW(ImageModel):
 
     def boxes(self, steps: Trace | Generation) -> dict[str, attention.Box]:
         """The rectangles, in pixels, of the windows "read" and "write" that `steps` has."""
-        windows = {scope: getattr(steps, scope, None) for scope in grid_sizes(self.config)}
-        return {scope: attention.window_box(window, *self._grid(scope)[2:])
-                for scope, window in windows.items() if window is not None}
+        return {scope: attention.window_box(getattr(steps, scope), size, self.config.equations)
+                for scope, size in grid_sizes(self.config).items()
+                if getattr(steps, scope, None) is not None}
 
     def start_from(self, log_odds: np.ndarray) -> None:
         """Sets biases so that windows cover the image and `log_odds` [H, W, C] are drawn."""
@@ -253,7 +253,8 @@ class DRAW(ImageModel):
         # the article has no first canvas: there, the same patch is written at each step
         patch = log_odds / self.glimpses  # [H, W, C]
         if self.config.write_attention:
-            patch = start.nearest_patch(patch, *self._grid("write")[2:])  # [n, n, C]
+            size, equations = self.config.write_size, self.config.equations
+            patch = start.nearest_patch(patch, size, equations)  # [n, n, C]
         self.patch_layer.bias.assign(np.ravel(patch))
 
     # ------------------------------------------------------------ parts of windows

@@ -71,12 +71,12 @@ class _CheckingStrategy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._strategy, name)
 
-    def experimental_distribute_dataset(self, dataset, options=None):
+    def experimental_distribute_dataset(self, dataset):
         """As of any strategy; raises ValueError for a data set that is known to be empty."""
         if dataset.cardinality() == 0:
             raise ValueError(_EMPTY)
         return self._strategy.experimental_distribute_dataset(
-            dataset.map(self._check, num_parallel_calls=tf.data.AUTOTUNE), options)
+            dataset.map(self._check, num_parallel_calls=tf.data.AUTOTUNE))
 
 
 def _in_sentences(method):
@@ -139,7 +139,7 @@ class FittedModel(keras.Model):
         return tf.ensure_shape(noise, known)  # [T, N, Z]
 
     def draw_noise(self, num, seed=None, step=0) -> tf.Tensor:
-        """Standard normal noise [T, N, Z], N = `num`: of a seed's step, or at random without one.
+        """Standard normal noise [T, N, Z], N = `num`, of a seed and step; at random without a seed.
 
         Eager mode, graphs and XLA draw different numbers from one seed.
         """
