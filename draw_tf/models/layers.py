@@ -17,7 +17,7 @@ def dense(inputs: int, units: int, name: str, dtype, initializer=None) -> keras.
 
 
 def affine(pairs: list[tuple[tf.Tensor, tf.Tensor]], bias: tf.Tensor) -> tf.Tensor:
-    """The sum of inputs [N, D] times rows of a kernel [D, units], D of each pair, plus a bias.
+    """The sum over pairs of inputs [N, D] times rows [D, units] of a kernel, plus a bias.
 
     All of it is one product: inputs and rows are joined, and the bias [units] is one more row,
     because XLA would compute its gradient, a sum over the images, at a tenth of a product's speed.

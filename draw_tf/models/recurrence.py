@@ -57,9 +57,9 @@ def scan(step, state, inputs, constants, unroll: int):
     """Runs `state, output = step(state, inputs[t], constants)` for t = 0 .. T-1.
 
     The inputs are a tensor [T, ...], T known; the others are structures of tensors, and the state
-    keeps its structure and shapes. Gradients reach all of them and variables that a step reads, not
-    other tensors that it closes over. T or more steps to unroll unroll everything. Returns the last
-    state, and the outputs, stacked: [T, ...] each.
+    keeps its structure and shapes. Gradients reach all of them and the variables that a step reads,
+    not other tensors that it closes over. An `unroll` of T or more steps unrolls everything.
+    Returns the last state, and the outputs, stacked: [T, ...] each.
     """
     # eager execution has no program to keep small
     if unroll >= inputs.shape[0] or tf.executing_eagerly():
