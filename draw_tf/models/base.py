@@ -88,7 +88,7 @@ class ImageModel(FittedModel):
     # ------------------------------------------------------------ all steps
 
     def _infer(self, images, noise, keep=(), training=False):
-        """The images and the noise as used, and what `infer_steps` returns: parts `keep`, or all."""
+        """Images and noise as used, and what `infer_steps` returns of parts `keep`, or of all."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
         if noise is None:

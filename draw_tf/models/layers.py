@@ -81,9 +81,9 @@ def _gated(gate, x):
     """sigmoid(gate) * x, all of them [N, D].
 
     The gradient by x is divided by 1 + exp(-gate), not multiplied by sigmoid(gate). XLA repeats a
-    sum or a product at every place that uses its result, but not a division: without it each gate
-    would compute the gradient of c from the last step on, and training at T = 10 is 1.07 times as
-    fast with it.
+    sum or a product at every place that uses its result, but not a division. Without one, each gate
+    would compute the gradient of c from the last step on; training at T = 10 is 1.07 times as fast
+    with it.
     """
     share = tf.sigmoid(gate)  # [N, D]
     return share * x, lambda up: (
