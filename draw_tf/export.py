@@ -22,7 +22,6 @@ from draw_tf import checkpoints, commands
 from draw_tf.errors import ConfigError, why, written
 from draw_tf.files import check_access, check_output, exists, tensorflow_path
 from draw_tf.models.base import ImageModel
-from draw_tf.models.inputs import check_values
 
 
 def _define_flags():
@@ -48,7 +47,7 @@ def save_model(model: ImageModel, path: pathlib.Path) -> None:
 
     @tf.function(input_signature=[pictures], autograph=False)
     def reconstruct(images):
-        output = model(check_values(images, model.config.image_shape))
+        output = model(model.check_images(images, values=True))
         return {"images": tf.sigmoid(output.logits), "kl_nats": output.kl_nats}
 
     module = tf.Module()

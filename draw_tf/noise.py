@@ -3,6 +3,7 @@
 Letters in shapes: T steps, N images, Z latent variables.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -22,15 +23,35 @@ def noise_for(seed: int, step, shape) -> tf.Tensor:
     return tf.raw_ops.StatelessRandomNormalV2(shape=shape, key=key, counter=counter, alg=_PHILOX)
 
 
-def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
-                     latent_size: int) -> tf.Tensor:
-    """The noise that images `first` to `first + count - 1` of a data set are evaluated with.
+def _draws(op, key, stream, first, count, shape, dtype=tf.float32) -> tf.Tensor:
+    """Draws for items `first` to `first + count - 1`, [count, *shape]."""
+    # Philox makes four numbers of each value of its counter, and an item owns a whole number of
+    # these values: its draws depend on key, stream and position alone.
+    size = math.prod(shape)
+    values = math.ceil(size / 4)
+    key, counter = (tf.cast(tf.stack([tf.cast(number, tf.int64) for number in numbers]), tf.uint64)
+                    for numbers in ([key], [first * values, stream]))  # [1], [2]
+    draws = op(shape=tf.stack([count, 4 * values]), key=key, counter=counter, alg=_PHILOX,
+               dtype=dtype)  # [count, 4 * values]
+    return tf.reshape(draws[:, :size], tf.stack([count, *shape]))  # [count, *shape]
 
-    The noise of an image depends on its number and on `sample`, a whole number, but not on the
-    batch that the image is in: a data set has the same bound at every batch size.
 
-    Returns:
-      [T, count, Z].
+# of key, stream, first, count and shape: draws in [0, 1), and standard normal ones
+uniform = functools.partial(_draws, tf.raw_ops.StatelessRandomUniformV2)
+normal = functools.partial(_draws, tf.raw_ops.StatelessRandomNormalV2)
+
+
+def integers(key, stream, first, count, size) -> tf.Tensor:
+    """Whole numbers of 32 bits for items `first` to `first + count - 1`, uint32 [count, size]."""
+    op = tf.raw_ops.StatelessRandomUniformFullIntV2
+    return _draws(op, key, stream, first, count, [size], tf.uint32)
+
+
+def evaluation_noise(sample, first, count, glimpses, latent_size) -> tf.Tensor:
+    """The noise [T, count, Z] that images `first` to `first + count - 1` are evaluated with.
+
+    An image's noise depends on its number in the data set and on `sample`, a whole number, but not
+    on the batch that it is in: a data set has the same bound at every batch size.
     """
     noise = normal(sample, EVALUATION, first, count, [glimpses, latent_size])  # [count, T, Z]
     return tf.transpose(noise, [1, 0, 2])  # [T, count, Z]
@@ -47,33 +68,3 @@ def between(first: np.ndarray, last: np.ndarray, num: int) -> np.ndarray:
     if np.sin(angle) < 1e-6:  # the ends lie in one direction: nothing to go around
         return (1 - way) * first + way * last  # [T, num, Z]
     return (np.sin((1 - way) * angle) * first + np.sin(way * angle) * last) / np.sin(angle)
-
-
-def uniform(key, stream, first, count, shape) -> tf.Tensor:
-    """Draws in [0, 1) for items `first` to `first + count - 1`, float32 [count, *shape]."""
-    return _draws(tf.raw_ops.StatelessRandomUniformV2, key, stream, first, count, shape)
-
-
-def normal(key, stream, first, count, shape) -> tf.Tensor:
-    """Standard normal draws for items `first` to `first + count - 1`, float32 [count, *shape]."""
-    return _draws(tf.raw_ops.StatelessRandomNormalV2, key, stream, first, count, shape)
-
-
-def integers(key, stream, first, count, size) -> tf.Tensor:
-    """Whole numbers of 32 bits for items `first` to `first + count - 1`, uint32 [count, size]."""
-    return _draws(tf.raw_ops.StatelessRandomUniformFullIntV2, key, stream, first, count, [size],
-                  tf.uint32)
-
-
-def _draws(op, key, stream, first, count, shape, dtype=tf.float32):
-    # Philox makes four numbers of each value of its counter, and an item owns a whole number of
-    # these values: its draws depend on key, stream and position alone.
-    size = math.prod(shape)
-    values = math.ceil(size / 4)
-    draws = op(shape=tf.stack([count, 4 * values]), key=_uint64([key]), alg=_PHILOX, dtype=dtype,
-               counter=_uint64([first * values, stream]))  # [count, 4 * values]
-    return tf.reshape(draws[:, :size], tf.stack([count, *shape]))  # [count, *shape]
-
-
-def _uint64(numbers):
-    return tf.cast(tf.stack([tf.cast(number, tf.int64) for number in numbers]), tf.uint64)

@@ -6,7 +6,7 @@ import keras
 
 from draw_tf.config import ModelConfig
 from draw_tf.models.base import ImageModel
-from draw_tf.models.draw import DRAW, FIRST
+from draw_tf.models.draw import DRAW
 from draw_tf.models.vae import VAE
 
 DTYPE = "float32"  # of models that are trained and loaded; the tests have float64 too
@@ -28,7 +28,7 @@ def make_model(config: ModelConfig, unroll: int = 0) -> DRAW | VAE:
 
 def named_weights(model: ImageModel) -> dict[str, keras.Variable]:
     """A model's weights as a dictionary from name to variable, such as "encoder/kernel"."""
-    named = {f"{layer.name}/{variable.name}": variable
-             for layer in model.layers for variable in layer.weights}
-    return named | {f"first/{variable.name}": variable for variable in model.weights
-                    if variable.name in FIRST}
+    first = {f"first/{name}": getattr(model, f"first_{name}")
+             for name in model.first_shapes(model.config)}
+    return {f"{layer.name}/{variable.name}": variable
+            for layer in model.layers for variable in layer.weights} | first

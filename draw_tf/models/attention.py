@@ -19,10 +19,7 @@ LARGEST_LOG = 20  # limit of log sigma2 and log delta~, below as above
 
 
 class Window(NamedTuple):
-    """One attention window per image; in a trace each field has a leading axis of T steps.
-
-    Centre and distance are in pixels. Shapes are [N, 1], of the filters [N, n, W] and [N, n, H].
-    """
+    """One attention window per image; in a trace each field has a leading axis of T steps."""
 
     gx: tf.Tensor  # [N, 1], column of the centre, in pixels from the first pixel's centre
     gy: tf.Tensor  # [N, 1], its row
@@ -47,8 +44,7 @@ class Box(NamedTuple):
     sigma: np.ndarray  # standard deviation of the filters
 
 
-def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
-                      equations: str) -> tuple[tf.Tensor, ...]:
+def window_parameters(params, height: int, width: int, size: int, equations: str) -> tuple:
     """From five free numbers per image to a window (the article's `attn_window`, paper eq. 21-24).
 
     The numbers [N, 5] are g~x, g~y, log sigma2, log delta~ and log gamma. At g~ = 0 the window is
@@ -81,64 +77,51 @@ def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
     return tf.range(size, dtype=dtype) - middle  # [n]
 
 
-def _filters(centre, delta, sigma2, length, size, equations):
-    """One bank of filters along an axis of `length` pixels: [N, 1] each to [N, n, length]."""
-    mu = centre + grid_offsets(size, equations, centre.dtype) * delta  # [N, n]
-    pixel = tf.range(length, dtype=centre.dtype)  # [length]
-    distance = pixel - mu[:, :, tf.newaxis]  # [N, n, length]
-    sigma2 = sigma2[:, :, tf.newaxis]  # [N, 1, 1]
-    if equations == "paper":
-        exponent = tf.square(distance) / (2 * sigma2)  # [N, n, length]
-    else:
-        exponent = tf.square(distance / (2 * sigma2))  # [N, n, length]
-    weights = tf.exp(-exponent)  # [N, n, length]
-    total = tf.reduce_sum(weights, axis=2, keepdims=True)  # [N, n, 1]
-    return weights / tf.maximum(total, MINIMUM_SUM)  # [N, n, length]
-
-
-def filterbank(gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor, height: int,
-               width: int, size: int, equations: str) -> tuple[tf.Tensor, tf.Tensor]:
+def filterbank(gx, gy, sigma2, delta, height: int, width: int, size: int, equations: str) -> tuple:
     """Fx [N, n, W] and Fy [N, n, H] of a window (the article's `filterbank`, paper eq. 25-26).
 
     Each row sums to 1, or to less where its weights summed to under MINIMUM_SUM. gx, gy, sigma2
     and delta are as in Window, [N, 1] each.
     """
-    return (_filters(gx, delta, sigma2, width, size, equations),
-            _filters(gy, delta, sigma2, height, size, equations))
+    def bank(centre, length):
+        mu = centre + grid_offsets(size, equations, centre.dtype) * delta  # [N, n]
+        distance = tf.range(length, dtype=centre.dtype) - mu[:, :, tf.newaxis]  # [N, n, length]
+        scale = 2 * sigma2[:, :, tf.newaxis]  # [N, 1, 1]
+        exponent = (tf.square(distance) / scale if equations == "paper"
+                    else tf.square(distance / scale))  # [N, n, length]
+        weights = tf.exp(-exponent)  # [N, n, length]
+        total = tf.reduce_sum(weights, axis=2, keepdims=True)  # [N, n, 1]
+        return weights / tf.maximum(total, MINIMUM_SUM)  # [N, n, length]
+
+    return bank(gx, width), bank(gy, height)
 
 
 def read(image: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """A glimpse: gamma * Fy image Fx' per channel, [N, H, W, C] to [N, n, n, C] (paper eq. 27)."""
-    # rows[k,h,j,c] = sum_w image[k,h,w,c] Fx[k,j,w]
-    rows = tf.reduce_sum(image[:, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
-                         axis=3)  # [N, H, n, C]
-    # glimpse[k,i,j,c] = sum_h Fy[k,i,h] rows[k,h,j,c]
-    glimpse = tf.reduce_sum(rows[:, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
-                            axis=2)  # [N, n, n, C]
+    # [N, H, n, C]: rows[k,h,j,c] = sum_w image[k,h,w,c] Fx[k,j,w]
+    rows = tf.reduce_sum(image[:, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis], axis=3)
+    # [N, n, n, C]: glimpse[k,i,j,c] = sum_h Fy[k,i,h] rows[k,h,j,c]
+    glimpse = tf.reduce_sum(rows[:, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis], axis=2)
     return glimpse * gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
 
 
 def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
     """A stroke: Fy' patch Fx / gamma per channel, [N, n, n, C] to [N, H, W, C] (paper eq. 29)."""
     patch = patch / gamma[:, :, tf.newaxis, tf.newaxis]  # [N, n, n, C]
-    # rows[k,i,w,c] = sum_j patch[k,i,j,c] Fx[k,j,w]
-    rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis],
-                         axis=2)  # [N, n, W, C]
-    # stroke[k,h,w,c] = sum_i Fy[k,i,h] rows[k,i,w,c]
-    return tf.reduce_sum(rows[:, :, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis],
-                         axis=1)  # [N, H, W, C]
+    # [N, n, W, C]: rows[k,i,w,c] = sum_j patch[k,i,j,c] Fx[k,j,w]
+    rows = tf.reduce_sum(patch[:, :, :, tf.newaxis] * Fx[:, tf.newaxis, :, :, tf.newaxis], axis=2)
+    # [N, H, W, C]: stroke[k,h,w,c] = sum_i Fy[k,i,h] rows[k,i,w,c]
+    return tf.reduce_sum(rows[:, :, tf.newaxis] * Fy[:, :, :, tf.newaxis, tf.newaxis], axis=1)
 
 
 def window_box(window: Window, size: int, equations: str) -> Box:
     """The rectangle through a window's outermost grid points, for pictures; from fields [..., 1].
 
-    Under "article" its middle is not (gx, gy), but lies one delta nearer to the origin, as the
-    grid does (see `grid_offsets`).
+    Under "article" its middle is not (gx, gy), but one delta off (see `grid_offsets`).
     """
-    offsets = grid_offsets(size, equations).numpy()  # [n]
     gx, gy, delta, sigma2 = (np.squeeze(part, -1) for part in (
         window.gx, window.gy, window.delta, window.sigma2))  # [...] each
+    first, last = (offset * delta for offset in grid_offsets(size, equations).numpy()[[0, -1]])
     # exp(-(d / 2 sigma2)^2) is a Gaussian of deviation sqrt(2) sigma2
     sigma = sigma2**0.5 if equations == "paper" else sigma2 * 2**0.5  # [...]
-    first, last = offsets[0] * delta, offsets[-1] * delta  # [...] each
     return Box(gy + first, gx + first, gy + last, gx + last, sigma)

@@ -1,10 +1,10 @@
-"""What the models have in common: their passes, their loss, and training by Keras's `fit`.
+"""What the models have in common: their settings, their passes and their loss.
 
 Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
 """
 
 import dataclasses
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,34 +12,18 @@ import tensorflow as tf
 from draw_tf.config import ModelConfig
 from draw_tf.models import losses
 from draw_tf.models.fitting import FittedModel
-from draw_tf.models.inputs import check_array, check_values
 from draw_tf.models.recurrence import auto_unroll
 from draw_tf.models.start import log_odds
 from draw_tf.models.steps import DRAWOutput, Generation, Trace
-
-Count: TypeAlias = int | tf.Tensor  # how many images
-Steps = TypeVar("Steps", Trace, Generation)
-
-# what a step of a pass holds; the rest of a Trace is computed from it
-STEP = ("canvases", "z", "mu", "logsigma", "sigma", "kl_nats", "r", "h_enc", "c_enc", "h_dec",
-        "c_dec")
 
 
 class ImageModel(FittedModel):
     """A model of images that minimises a bound on -log p(images).
 
     A subclass has `Config`, the class of its settings, `infer_steps`, `draw_steps`, `start_from`
-    and `one_step`, as `DRAW` has them.
-
-    Args:
-      config: the model's settings, an object of `Config`.
-      unroll: steps unrolled in a compiled program, the rest being a loop over such pieces (see
-        `draw_tf.models.recurrence`); 0 chooses by `auto_unroll`. It changes speed and memory only.
-      **kwargs: of keras.Model, such as dtype="float64".
-
-    Raises:
-      TypeError: the config is not of `Config`, or its fields were given in its place.
-      ValueError: the dtype is neither float32 nor float64, or `unroll` is no whole number.
+    and `one_step`, as `DRAW` has them. Raises TypeError for a config that is not of `Config`, or
+    its fields in its place; ValueError for a dtype other than float32 and float64, or an `unroll`
+    that is no whole number.
     """
 
     Config: type = object
@@ -49,9 +33,8 @@ class ImageModel(FittedModel):
         """Completes the help of a model by its settings, so that they are declared once."""
         super().__init_subclass__(**kwargs)
         if "Config" in vars(cls):
-            settings = "".join(f"\n        {field.name} = {field.default!r}: "
-                               f"{field.metadata['help']}"
-                               for field in dataclasses.fields(cls.Config))
+            settings = "".join(f"\n        {x.name} = {x.default!r}: {x.metadata['help']}"
+                               for x in dataclasses.fields(cls.Config))
             cls.__doc__ = f"""{cls.__doc__}
     Args:
       config: the model's settings, a draw_tf.{cls.Config.__name__}:{settings}
@@ -61,9 +44,9 @@ class ImageModel(FittedModel):
 
     def __init__(self, config: ModelConfig, unroll: int = 0, **kwargs):
         model, settings = type(self).__name__, self.Config.__name__
-        fields = {field.name for field in dataclasses.fields(self.Config)} & kwargs.keys()
-        if fields:
-            given = ", ".join(f"{name}={kwargs[name]!r:.99}" for name in kwargs if name in fields)
+        fields = {field.name for field in dataclasses.fields(self.Config)}
+        given = ", ".join(f"{name}={kwargs[name]!r:.99}" for name in kwargs if name in fields)
+        if given:
             raise TypeError(f"{model} takes its settings as a {settings}: "
                             f"{model}({settings}({given}))")
         if not isinstance(config, self.Config):
@@ -73,10 +56,10 @@ class ImageModel(FittedModel):
         if self.dtype_policy.name not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype_policy.name}: "
                              "with 16 bits the filters and the loss lose too many digits")
-        self.config, self.glimpses = config, getattr(config, "glimpses", 1)
-        self.shared_noise = getattr(config, "shared_noise", False)
         if type(unroll) is not int or unroll < 0:
             raise ValueError(f"unroll must be a whole number of at least 0, got {unroll!r}")
+        self.config, self.glimpses = config, getattr(config, "glimpses", 1)
+        self.shared_noise = getattr(config, "shared_noise", False)
         self._unroll_given, self.unroll = unroll, unroll or auto_unroll(self.glimpses)
 
     @staticmethod
@@ -94,63 +77,25 @@ class ImageModel(FittedModel):
         """A new model from what `get_config` returned."""
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
-    def check_images(self, images, values: bool = False) -> tf.Tensor:
-        """Images [N, H, W, C] in the model's number type; raises ValueError for any other input.
-
-        Pixels outside [0, 1] are noticed in eager mode, in what `export` writes, and where `values`
-        asks for it; not in a program that XLA compiles.
-        """
-        check_array(images, "images")
-        images = tf.convert_to_tensor(images)  # [N, H, W, C]
-        if not images.dtype.is_floating:  # grey levels in 0..255 would pass for probabilities
-            raise ValueError(f"images must be floating point in [0, 1], got {images.dtype.name}")
-        if not images.shape.is_compatible_with([None, *self.config.image_shape]):
-            raise ValueError(f"images must be [N, {str(self.config.image_shape)[1:-1]}], "
-                             f"got {tuple(images.shape)}")
-        if values or self._exporting or tf.executing_eagerly():
-            images = check_values(images, self.config.image_shape)  # [N, H, W, C]
-        images = tf.ensure_shape(images, [None, *self.config.image_shape])  # [N, H, W, C]
-        return tf.cast(images, self.compute_dtype)  # [N, H, W, C]
-
-    def check_noise(self, noise, num) -> tf.Tensor:
-        """Noise [T, N, Z] in the model's number type; raises ValueError for other shapes.
-
-        N is `num`, a whole number or a tensor.
-        """
-        known = (self.glimpses, num if isinstance(num, int) else None, self.config.latent_size)
-        noise = tf.cast(noise, self.compute_dtype)  # [T, N, Z]
-        if not noise.shape.is_compatible_with(known):
-            raise ValueError(f"noise must be {known}, got {tuple(noise.shape)}")
-        return tf.ensure_shape(noise, known)  # [T, N, Z]
-
-    def draw_noise(self, num, seed=None) -> tf.Tensor:
-        """Standard normal noise [T, N, Z], N = `num`, from a seed, or at random where it is None.
-
-        Eager mode, graphs and XLA draw different numbers from one seed.
-        """
-        shape, dtype = (self.glimpses, num, self.config.latent_size), self.compute_dtype
-        if seed is None:
-            return tf.random.normal(shape, dtype=dtype)  # [T, N, Z]
-        return tf.random.stateless_normal(shape, [seed, 0], dtype=dtype)  # [T, N, Z]
-
     def start_from_data(self, mean_image) -> None:
         """Sets biases of a new model so that its windows cover the image and it draws the mean.
 
-        `mean_image` is that of the training images, [H, W, C] in [0, 1] (see `models.start`);
-        ValueError is raised for any other.
+        That is `mean_image` [H, W, C] in [0, 1] (see `models.start`); ValueError for any other.
         """
         self.check_images(np.asarray(mean_image)[np.newaxis], values=True)
         self.start_from(log_odds(mean_image))
 
     # ------------------------------------------------------------ all steps
 
-    def _infer(self, images, noise, keep, training=False):
-        """The images and the noise as used, and what `infer_steps` returns."""
+    def _infer(self, images, noise, keep=(), training=False):
+        """Images and noise as used, and what `infer_steps` returns of parts `keep`, or of all."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
-        if noise is None and training and self.in_train_step:
-            noise = self.step_noise(num)  # [T, N, Z]
-        noise = self.draw_noise(num) if noise is None else self.check_noise(noise, num)  # [T, N, Z]
+        if noise is None:
+            draw = self.step_noise if training and self.in_train_step else self.draw_noise
+            noise = draw(num)  # [T, N, Z]
+        else:
+            noise = self.check_noise(noise, num)  # [T, N, Z]
         if self.shared_noise:
             noise = tf.repeat(noise[:1], self.glimpses, axis=0)  # [T, N, Z]
         return images, noise, *self.infer_steps(num, images, noise, keep)
@@ -166,7 +111,7 @@ class ImageModel(FittedModel):
 
     def trace(self, images, noise=None) -> Trace:
         """The pass of `call`, every step of it kept; arguments and errors are the same."""
-        *_, kept = self._infer(images, noise, STEP)
+        *_, kept = self._infer(images, noise)
         return self.with_windows(Trace(**kept))
 
     def generate(self, num, noise=None, seed=None) -> Generation:
@@ -181,7 +126,7 @@ class ImageModel(FittedModel):
         noise = self.draw_noise(num, seed) if noise is None else self.check_noise(noise, num)
         return self.with_windows(self.draw_steps(num, noise))
 
-    def with_windows(self, steps: Steps) -> Steps:
+    def with_windows(self, steps: Trace | Generation):
         """Adds what can be computed of all steps afterwards, where the model has it."""
         return steps
 
@@ -201,19 +146,17 @@ class ImageModel(FittedModel):
     def terms(self, images, output: DRAWOutput) -> tuple[tf.Tensor, tf.Tensor]:
         """The terms of `bound` of images [N, H, W, C] that `call` has redrawn."""
         images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
-        recon_nats = losses.reconstruction_nats(
-            images, output.logits, self.config.likelihood)  # [N]
-        return recon_nats, output.kl_nats
+        likelihood = self.config.likelihood
+        return losses.reconstruction_nats(images, output.logits, likelihood), output.kl_nats
 
     def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
         """The terms of `bound`, and the gradient of the mean bound by each trainable variable."""
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
             loss = tf.reduce_mean(recon_nats + tf.reduce_sum(kl_nats, axis=0))  # []
-        # at T = 1 the article's LSTMs make no use of a state that is zero
         variables = [variable.value for variable in self.trainable_variables]
-        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-        return recon_nats, kl_nats, gradients
+        # at T = 1 the article's LSTMs make no use of a state that is zero
+        return recon_nats, kl_nats, tape.gradient(loss, variables, unconnected_gradients="zero")
 
     def log_weights(self, images, noise=None) -> tf.Tensor:
         """log p(images, z) - log q(z | images) in nats, [N], for one sample of z.
@@ -222,5 +165,5 @@ class ImageModel(FittedModel):
         """
         images, noise, logits, kept = self._infer(images, noise, ["z", "logsigma"])
         ratios = losses.log_prior_ratio(kept["z"], noise, kept["logsigma"])  # [T, N]
-        return tf.reduce_sum(ratios, axis=0) - losses.reconstruction_nats(
-            images, logits, self.config.likelihood)  # [N]
+        recon_nats = losses.reconstruction_nats(images, logits, self.config.likelihood)  # [N]
+        return tf.reduce_sum(ratios, axis=0) - recon_nats  # [N]

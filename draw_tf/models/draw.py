@@ -5,7 +5,6 @@ R numbers read, n side of an attention grid. Images lie in [0, 1]; a canvas hold
 """
 
 import math
-from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -13,13 +12,19 @@ import tensorflow as tf
 
 from draw_tf.config import DRAWConfig
 from draw_tf.models import attention, losses, start
-from draw_tf.models.base import Count, ImageModel, Steps
+from draw_tf.models.base import ImageModel
 from draw_tf.models.layers import LSTMCell, ZeroState, affine, dense, flat
 from draw_tf.models.recurrence import scan
 from draw_tf.models.steps import Generation, State, Trace
 
 # the first state, which the paper's equations learn
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
+
+
+def grid_sizes(config: DRAWConfig) -> dict[str, int]:
+    """The side n of the grid of each window that a model has, of "read" and "write"."""
+    sizes = {"read": config.read_size, "write": config.write_size}
+    return {scope: n for scope, n in sizes.items() if getattr(config, f"{scope}_attention")}
 
 
 @keras.saving.register_keras_serializable(package="draw_tf")
@@ -43,50 +48,39 @@ class DRAW(ImageModel):
         # built at once, so that a new model has its weights before its first call
         self.lstm_enc = LSTMCell(*sizes["encoder"], "encoder", dtype)
         self.lstm_dec = LSTMCell(*sizes["decoder"], "decoder", dtype)
-        self.mu_layer = dense(*sizes["mu"], "mu", dtype)
-        self.logsigma_layer = dense(*sizes["sigma"], "sigma", dtype)
-        self.patch_layer = dense(*sizes["writeW"], "writeW", dtype)
-        if config.read_attention:
-            self.read_window = dense(*sizes["read"], "read", dtype)
-        if config.write_attention:
-            self.write_window = dense(*sizes["write"], "write", dtype)
+        self.mu_layer, self.logsigma_layer, self.patch_layer = (
+            dense(*sizes[name], name, dtype) for name in ("mu", "sigma", "writeW"))
+        for scope in grid_sizes(config):
+            setattr(self, f"{scope}_window", dense(*sizes[scope], scope, dtype))
         for name, shape in self.first_shapes(config).items():
-            setattr(self, f"first_{name}", self.add_weight(
-                shape=shape, name=name, initializer="zeros"))  # [D], or [H, W, C]
+            setattr(self, f"first_{name}", self.add_weight(shape, "zeros", name=name))
         self.built = True
 
     @staticmethod
     def layer_sizes(config: DRAWConfig) -> dict[str, tuple[int, int]]:
         """Inputs and units of each layer, by name; "encoder" and "decoder" are the LSTM cells."""
         pixels, channels = math.prod(config.image_shape), config.image_shape[-1]
-        hidden, latent = config.hidden_size, config.latent_size
-        read = channels * config.read_size**2 if config.read_attention else pixels
-        patch = channels * config.write_size**2 if config.write_attention else pixels
-        windows = [scope for scope in ("read", "write") if getattr(config, f"{scope}_attention")]
+        hidden, latent, sizes = config.hidden_size, config.latent_size, grid_sizes(config)
+        read, patch = (channels * sizes[scope]**2 if scope in sizes else pixels
+                       for scope in ("read", "write"))
         return {"encoder": (2 * read + hidden, hidden), "decoder": (latent, hidden),
                 "mu": (hidden, latent), "sigma": (hidden, latent), "writeW": (hidden, patch),
-                **dict.fromkeys(windows, (hidden, 5))}
+                **dict.fromkeys(sizes, (hidden, 5))}
 
     @staticmethod
     def first_shapes(config: DRAWConfig) -> dict[str, tuple[int, ...]]:
         """The shape of each part of the first state that is learned, by its name in FIRST."""
-        if config.equations == "article":
-            return {}
-        return dict(zip(FIRST, [(config.hidden_size,)] * 4 + [config.image_shape], strict=True))
+        shapes = [(config.hidden_size,)] * 4 + [config.image_shape]
+        return dict(zip(FIRST, shapes, strict=True)) if config.equations == "paper" else {}
 
     # ------------------------------------------------------------ the article's methods
 
-    def encode(self, prev_state: list, image: tf.Tensor) -> tuple[
-            tf.Tensor, tf.Tensor, tf.Tensor, list]:
+    def encode(self, prev_state: list, image: tf.Tensor) -> tuple:
         """From what was read to the distribution of z (article "Encoder", paper eq. 1-2, 5).
 
-        Args:
-          prev_state: h and c of the encoder, [N, D] each.
-          image: what was read and the decoder's last h, joined: [N, R + D]. Where that h is zeros
-            by definition, at the article's first step, it may be what was read alone: [N, R].
-
-        Returns:
-          mu, logsigma and sigma of z, [N, Z] each, and the next h and c of the encoder.
+        `image` is what was read and the decoder's last h, joined, [N, R + D]; without that h,
+        [N, R], at the article's first step, where it is zeros by definition. Returns mu, logsigma
+        and sigma of z, [N, Z] each, and the encoder's next h and c, [N, D] each.
         """
         hidden_layer, next_state = self.lstm_enc(image, states=prev_state)  # [N, D], and twice
         # both in one product: training is 1.08 times as fast
@@ -105,38 +99,33 @@ class DRAW(ImageModel):
         return mu + sigma * distrib
 
     def decode_layer(self, prev_state: list, latent: tf.Tensor) -> tuple[tf.Tensor, list]:
-        """From z [N, Z] to h [N, D] of the decoder (article "Sampling z and decode", paper eq. 7).
-
-        The states, h and c of the decoder, are [N, D] each. Returns h, and the next state.
-        """
+        """From z [N, Z] to h of the decoder, and its next h and c, [N, D] each (paper eq. 7)."""
         return self.lstm_dec(latent, states=prev_state)
 
     def attn_window(self, scope: str, h_dec: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Fx [N, n, W], Fy [N, n, H] and gamma [N, 1] of a window, from h_dec [N, D].
 
-        Article "Attention implementation", paper eq. 21-26. The scope is "read" or "write"; raises
-        ValueError where the model has no such window.
+        The scope is "read" or "write"; ValueError where the model has no such one. Paper eq. 21-26.
         """
-        gx, gy, sigma2, delta, gamma, _ = self._window_parameters(scope, h_dec)
-        Fx, Fy = self.filterbank(gx, gy, sigma2, delta, self._grid(scope))
-        return Fx, Fy, gamma
+        grid = self._grid(scope)
+        params = getattr(self, f"{scope}_window")(h_dec)  # [N, 5]
+        gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *grid)  # [N, 1] each
+        return *self.filterbank(gx, gy, sigma2, delta, grid_sizes(self.config)[scope]), gamma
 
-    def filterbank(self, gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor,
-                   size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def filterbank(self, gx, gy, sigma2, delta, size: int | None = None) -> tuple:
         """Fx [N, n, W] and Fy [N, n, H] of a grid of side n = `size`, from [N, 1] each, in pixels.
 
         See `attention.filterbank`. The size may be left out where the model's grids have only one;
         ValueError is raised where they have two, or the model has no grid.
         """
         if size is None:
-            sizes = {self._grid(scope) for scope in ("read", "write") if self._has_window(scope)}
+            sizes = set(grid_sizes(self.config).values())
             if len(sizes) != 1:
-                raise ValueError(f"size must be given, the sides of this model's grids being "
+                raise ValueError("size must be given, the sides of this model's grids being "
                                  f"{sorted(sizes)}, got None")
             size, = sizes
-        height, width, _ = self.config.image_shape
-        return attention.filterbank(gx, gy, sigma2, delta, height, width, size,
-                                    self.config.equations)
+        grid = *self.config.image_shape[:2], size, self.config.equations
+        return attention.filterbank(gx, gy, sigma2, delta, *grid)  # [N, n, W], [N, n, H]
 
     def read_attention(self, x: tf.Tensor, x_hat: tf.Tensor, h_dec_prev: tf.Tensor) -> tf.Tensor:
         """What the encoder sees of x and x_hat, both [N, H, W, C]: [N, R] (paper eq. 27).
@@ -163,7 +152,7 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ one step
 
-    def initial_state(self, num: Count) -> State:
+    def initial_state(self, num: int | tf.Tensor) -> State:
         """The state before the first step: zeros, or learned under the paper's equations."""
         with tf.name_scope("initial_state"):
             if self.config.equations == "article":
@@ -175,8 +164,7 @@ class DRAW(ImageModel):
                 for name in FIRST)
             return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] each, [N, H, W, C]
 
-    def infer_step(self, state: State, noise: tf.Tensor,
-                   x: tf.Tensor) -> tuple[State, dict[str, tf.Tensor]]:
+    def infer_step(self, state: State, noise: tf.Tensor, x: tf.Tensor) -> tuple[State, dict]:
         """One step of the pass, as in the article's loop; noise is [N, Z], images x [N, H, W, C].
 
         Returns the next state, and what a Trace holds of the step, by its names.
@@ -198,12 +186,10 @@ class DRAW(ImageModel):
             canvases=canvas, z=z, mu=mu, logsigma=logsigma, sigma=sigma, kl_nats=kl_nats, r=r,
             h_enc=h_enc, c_enc=c_enc, h_dec=h_dec, c_dec=c_dec)
 
-    def draw_step(self, dec_state: list, c_prev: tf.Tensor,
-                  z: tf.Tensor) -> tuple[list, tf.Tensor]:
+    def draw_step(self, dec_state: list, c_prev: tf.Tensor, z: tf.Tensor) -> tuple:
         """The second half of a step, and all of one when drawing from the prior.
 
-        From h and c of the decoder [N, D] each, the canvas [N, H, W, C] and z [N, Z] to the next
-        h and c, and the next canvas.
+        Returns the decoder's next h and c, [N, D] each, and the next canvas, [N, H, W, C].
         """
         with tf.name_scope("decode"):
             h_dec, dec_state = self.decode_layer(dec_state, z)  # [N, D]
@@ -217,91 +203,76 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ all steps
 
-    def infer_steps(self, num: Count, images: tf.Tensor, noise: tf.Tensor,
-                    keep: Sequence[str]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def infer_steps(self, num, images, noise, keep) -> tuple[tf.Tensor, dict]:
         """The last canvas [N, H, W, C], and what a Trace holds of all steps under names `keep`."""
         def step(state, noise, images):
             state, parts = self.infer_step(state, noise, images)
-            return state, {name: parts[name] for name in keep}
+            return state, {name: parts[name] for name in keep or parts}
 
         state, kept = scan(step, self.initial_state(num), noise, images, self.unroll)
         return state.canvas, kept  # [N, H, W, C], and [T, N, ...] each
 
-    def draw_steps(self, num: Count, noise: tf.Tensor) -> Generation:
+    def draw_steps(self, num, noise) -> Generation:
         """All steps from latent variables `noise` [T, N, Z], without the windows."""
         def step(state, z, _):
             dec_state, canvas = self.draw_step(state[0], state[1], z)  # [N, D] twice, [N, H, W, C]
             return (dec_state, canvas), (canvas, *dec_state)
 
-        first = self.initial_state(num)
-        _, (canvases, h_dec, c_dec) = scan(
-            step, (first.decoder, first.canvas), noise, (), self.unroll)  # [T, N, ...] each
-        return Generation(canvases, noise, h_dec, c_dec)
+        _, decoder, canvas = self.initial_state(num)  # [N, D] twice, [N, H, W, C]
+        _, (canvases, h_dec, c_dec) = scan(step, (decoder, canvas), noise, (), self.unroll)
+        return Generation(canvases, noise, h_dec, c_dec)  # [T, N, ...] each
 
-    def with_windows(self, steps: Steps) -> Steps:
+    def with_windows(self, steps: Trace | Generation):
         """Adds to all steps where the model read and wrote, and the patches that it wrote."""
         h_dec: tf.Tensor = steps.h_dec  # [T, N, D]
-        num = h_dec.shape[1] or tf.shape(h_dec)[1]
-        if isinstance(steps, Trace) and self.config.read_attention:
-            first = self.initial_state(num).decoder[0]  # [N, D]
-            h_dec_prev = tf.concat([first[tf.newaxis], h_dec[:-1]], axis=0)  # [T, N, D]
-            steps = steps._replace(read=self._all_windows("read", h_dec_prev))
-        if self.config.write_attention:
-            steps = steps._replace(write=self._all_windows("write", h_dec))
-        w: tf.Tensor = self._patch(flat_steps(h_dec))  # [T N, n, n, C], or [T N, H, W, C]
-        return steps._replace(w=tf.reshape(w, [self.glimpses, -1, *w.shape[1:]]))  # [T, N, ...]
+        set_by = {"write": h_dec}
+        if isinstance(steps, Trace):
+            first = self.initial_state(h_dec.shape[1] or tf.shape(h_dec)[1]).decoder[0]  # [N, D]
+            set_by["read"] = tf.concat([first[tf.newaxis], h_dec[:-1]], axis=0)  # [T, N, D]
+        rows = {scope: tf.reshape(h, [-1, h.shape[-1]]) for scope, h in set_by.items()}  # [T N, D]
+        added = {scope: self._window(scope, rows[scope])
+                 for scope in grid_sizes(self.config) if scope in rows}
+        added["w"] = self._patch(rows["write"])  # [T N, n, n, C], or [T N, H, W, C]
+        return steps._replace(**tf.nest.map_structure(
+            lambda x: tf.reshape(x, [self.glimpses, -1, *x.shape[1:]]), added))  # [T, N, ...] each
 
     def boxes(self, steps: Trace | Generation) -> dict[str, attention.Box]:
         """The rectangles, in pixels, of the windows "read" and "write" that `steps` has."""
-        windows = {scope: getattr(steps, scope, None) for scope in ("read", "write")}
-        return {scope: attention.window_box(window, self._grid(scope), self.config.equations)
-                for scope, window in windows.items() if window is not None}
+        return {scope: attention.window_box(getattr(steps, scope), size, self.config.equations)
+                for scope, size in grid_sizes(self.config).items()
+                if getattr(steps, scope, None) is not None}
 
     def start_from(self, log_odds: np.ndarray) -> None:
         """Sets biases so that windows cover the image and `log_odds` [H, W, C] are drawn."""
-        config = self.config
-        for scope in filter(self._has_window, ("read", "write")):
-            self._window_layer(scope).bias.assign(start.covering_window(
-                *config.image_shape[:2], self._grid(scope), config.equations))  # [5]
-        if config.equations == "paper":
+        for scope in grid_sizes(self.config):
+            window = start.covering_window(*self._grid(scope))  # [5]
+            getattr(self, f"{scope}_window").bias.assign(window)
+        if self.config.equations == "paper":
             self.first_canvas.assign(log_odds)  # [H, W, C]
             return
         # the article has no first canvas: there, the same patch is written at each step
-        patch = log_odds / config.glimpses  # [H, W, C]
-        if config.write_attention:
-            patch = start.nearest_patch(patch, config.write_size, config.equations)  # [n, n, C]
+        patch = log_odds / self.glimpses  # [H, W, C]
+        if self.config.write_attention:
+            size, equations = self.config.write_size, self.config.equations
+            patch = start.nearest_patch(patch, size, equations)  # [n, n, C]
         self.patch_layer.bias.assign(np.ravel(patch))
 
     # ------------------------------------------------------------ parts of windows
 
-    def _has_window(self, scope):
-        return getattr(self.config, f"{scope}_attention")
-
-    def _window_layer(self, scope):
-        return self.read_window if scope == "read" else self.write_window
-
     def _grid(self, scope):
-        """The side n of a window's grid; raises ValueError where the model has no such window."""
-        if scope not in ("read", "write") or not self._has_window(scope):
+        """H, W, n and the equations of a window; raises ValueError where the model has none."""
+        if scope not in grid_sizes(self.config):
             raise ValueError(f"scope must be that of a window of this model, got {scope!r}")
-        return getattr(self.config, f"{scope}_size")
-
-    def _window_parameters(self, scope, h_dec):
-        """gx, gy, sigma2, delta and gamma [N, 1] of a window, and the five free numbers [N, 5]."""
-        size = self._grid(scope)
-        params = self._window_layer(scope)(h_dec)  # [N, 5]
         height, width, _ = self.config.image_shape
-        return *attention.window_parameters(
-            params, height, width, size, self.config.equations), params
+        return height, width, grid_sizes(self.config)[scope], self.config.equations
 
-    def _all_windows(self, scope, h_dec):
-        """The Window of all steps, with fields [T, N, ...], from h_dec [T, N, D]."""
-        rows = flat_steps(h_dec)  # [T N, D]
-        gx, gy, sigma2, delta, _, params = self._window_parameters(scope, rows)
-        Fx, Fy, gamma = self.attn_window(scope, rows)
-        return tf.nest.map_structure(
-            lambda x: tf.reshape(x, [self.glimpses, -1, *x.shape[1:]]),
-            attention.Window(gx, gy, delta, sigma2, gamma, Fx, Fy, params))  # [T, N, ...] each
+    def _window(self, scope, h_dec):
+        """The Window that h_dec [N, D] sets."""
+        params = getattr(self, f"{scope}_window")(h_dec)  # [N, 5]
+        gx, gy, sigma2, delta, _ = attention.window_parameters(
+            params, *self._grid(scope))  # [N, 1] each
+        Fx, Fy, gamma = self.attn_window(scope, h_dec)  # [N, n, W], [N, n, H], [N, 1]
+        return attention.Window(gx, gy, delta, sigma2, gamma, Fx, Fy, params)
 
     def _patch(self, hidden_layer):
         """What is written: [N, n, n, C], or [N, H, W, C] without write attention."""
@@ -310,8 +281,3 @@ class DRAW(ImageModel):
             height = width = self.config.write_size
         w = self.patch_layer(hidden_layer)  # [N, n n C], or [N, H W C]
         return tf.reshape(w, [-1, height, width, channels])  # [N, n, n, C], or [N, H, W, C]
-
-
-def flat_steps(x: tf.Tensor) -> tf.Tensor:
-    """All steps and images as rows: [T, N, D] to [T N, D]."""
-    return tf.reshape(x, [-1, x.shape[-1]])  # [T N, D]

@@ -8,8 +8,7 @@ import tensorflow as tf
 from draw_tf.models.recurrence import product
 
 
-def dense(inputs: int, units: int, name: str, dtype="float32",
-          initializer=None) -> keras.layers.Dense:
+def dense(inputs: int, units: int, name: str, dtype, initializer=None) -> keras.layers.Dense:
     """The article's `dense`, built: biases zero, weights from N(0, 0.02^2) or an initializer."""
     initializer = initializer or keras.initializers.RandomNormal(stddev=0.02)
     layer = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=dtype)
@@ -18,14 +17,10 @@ def dense(inputs: int, units: int, name: str, dtype="float32",
 
 
 def affine(pairs: list[tuple[tf.Tensor, tf.Tensor]], bias: tf.Tensor) -> tf.Tensor:
-    """The sum of the products of pairs of an input and its rows of a kernel, plus a bias.
+    """The sum over pairs of inputs [N, D] times rows [D, units] of a kernel, plus a bias.
 
-    All of it is one product: inputs and rows are joined, and the bias is one more row, because
-    XLA would compute its gradient, a sum over the images, at a tenth of a product's speed.
-
-    Args:
-      pairs: inputs [N, D] and rows [D, units]; D may be another in each pair.
-      bias: [units].
+    All of it is one product: inputs and rows are joined, and the bias [units] is one more row,
+    because XLA would compute its gradient, a sum over the images, at a tenth of a product's speed.
     """
     inputs, rows = zip(*pairs, (tf.ones_like(pairs[0][0][:, :1]), bias[tf.newaxis]), strict=True)
     return product(tf.concat(inputs, axis=1), tf.concat(rows, axis=0))  # [N, units]
@@ -33,9 +28,8 @@ def affine(pairs: list[tuple[tf.Tensor, tf.Tensor]], bias: tf.Tensor) -> tf.Tens
 
 def flat(*images: tf.Tensor) -> tf.Tensor:
     """Joins images, flattened: [N, ...] each to [N, sum of their sizes]."""
-    # [N, size] each
-    rows = [tf.reshape(image, [-1, math.prod(image.shape[1:])]) for image in images]
-    return tf.concat(rows, axis=1)  # [N, sum of their sizes]
+    return tf.concat([tf.reshape(image, [-1, math.prod(image.shape[1:])]) for image in images],
+                     axis=1)  # [N, sum of their sizes]
 
 
 class ZeroState(list):
@@ -49,7 +43,7 @@ class LSTMCell(keras.layers.LSTMCell):
     joined matrix, and a forget gate biased by 1. The cell is built for inputs of this size.
     """
 
-    def __init__(self, inputs: int, units: int, name: str, dtype="float32"):
+    def __init__(self, inputs: int, units: int, name: str, dtype):
         limit = (6 / (inputs + units + 4 * units)) ** 0.5
         kernel, recurrent = (keras.initializers.RandomUniform(-limit, limit) for _ in range(2))
         super().__init__(units, kernel_initializer=kernel, recurrent_initializer=recurrent,
@@ -87,13 +81,10 @@ def _gated(gate, x):
     """sigmoid(gate) * x, all of them [N, D].
 
     The gradient by x is divided by 1 + exp(-gate), not multiplied by sigmoid(gate). XLA repeats a
-    sum or a product at every place that uses its result, but keeps the result of a division. All
-    gates of a step use the gradient of c, and without the division each of them would compute it
-    from the last step on. Training at T = 10 is 1.07 times as fast with it.
+    sum or a product at every place that uses its result, but not a division. Without one, each gate
+    would compute the gradient of c from the last step on; training at T = 10 is 1.07 times as fast
+    with it.
     """
     share = tf.sigmoid(gate)  # [N, D]
-
-    def gradient(up):
-        return up * x * share * (1 - share), up / (1 + tf.exp(-gate))  # [N, D] each
-
-    return share * x, gradient
+    return share * x, lambda up: (
+        up * x * share * (1 - share), up / (1 + tf.exp(-gate)))  # [N, D] each

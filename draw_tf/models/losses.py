@@ -8,16 +8,15 @@ import math
 import tensorflow as tf
 
 
-def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
-                        likelihood: str = "bernoulli") -> tf.Tensor:
+def reconstruction_nats(images, logits, likelihood: str = "bernoulli") -> tf.Tensor:
     """-log p(images | final canvas): the article's `generation_loss`, per image (paper eq. 9).
 
     "bernoulli" is the article's and the paper's cross-entropy; intensities between 0 and 1 count as
     probabilities of ink. "gaussian" has mean sigmoid(logits) and variance 1: half the squared
     error, as in the article's source for colour, and the constant 0.5 log(2 pi) per number.
 
-    Images in [0, 1] and logits are [N, H, W, C], the result is [N], nats per image. Logits may be
-    of any size: log sigmoid is never formed, so nothing rounds to log 0.
+    From images in [0, 1] and logits, [N, H, W, C] each, to nats [N]. Logits may be of any size: log
+    sigmoid is never formed, so nothing rounds to log 0.
     """
     if likelihood == "gaussian":
         pixels = 0.5 * (tf.square(images - tf.sigmoid(logits)) + math.log(2 * math.pi))
@@ -27,12 +26,10 @@ def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
 
 
 def kl_nats(mu: tf.Tensor, logsigma: tf.Tensor) -> tf.Tensor:
-    """KL of one step's posterior N(mu, sigma^2) from the prior N(0, 1) (paper eq. 10).
+    """KL of one step's posterior N(mu, sigma^2) from the prior N(0, 1): [N, Z] each to nats [N].
 
-    The sum over steps and mean over images is the article's `latent_loss`.
-
-    From [N, Z] each to [N], nats per image. The article subtracts T/2 per step where Z/2 is right;
-    the two agree only because its T equals its Z.
+    Summed over steps, it is the article's `latent_loss` of an image (paper eq. 10). The article
+    subtracts T/2 per step where Z/2 is right; they agree only because its T equals its Z.
     """
     terms = tf.square(mu) + tf.exp(2 * logsigma) - 2 * logsigma - 1  # [N, Z]
     return 0.5 * tf.reduce_sum(terms, axis=1)  # [N]
@@ -48,15 +45,13 @@ def log_prior_ratio(z: tf.Tensor, noise: tf.Tensor, logsigma: tf.Tensor) -> tf.T
 def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
     """The importance-weighted bound on -log p(image) in nats, [N] (Burda et al. 2016, eq. 8).
 
-    `log_weights` [K, N] are log p(image, z) - log q(z | image) of K samples z per image. The bound
-    is the plain one at K = 1, and tends to -log p(image) as K grows.
+    From log p(image, z) - log q(z | image) of K samples z per image, [K, N]. The bound is the plain
+    one at K = 1, and tends to -log p(image) as K grows.
     """
-    samples = log_weights.shape[0]
-    return math.log(samples) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
+    return math.log(log_weights.shape[0]) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
 
 
-def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
-                weights: tf.Tensor | None = None) -> tf.Tensor:
+def batch_means(recon_nats, kl_nats, weights=None) -> tf.Tensor:
     """Means of recon_nats [N] and kl_nats [T, N] over a batch, by `weights` [N] if any: [1 + T]."""
     terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
     if weights is None:
@@ -66,11 +61,8 @@ def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
 
 
 def report(means) -> dict:
-    """`batch_means` as a dictionary of numbers in nats per image.
-
-    bound_nats is recon_nats + kl_nats, and kl_step_nats is a list of T that sums to kl_nats.
-    """
-    recon_nats, *kl_step_nats = (float(mean) for mean in means)
-    kl_nats = sum(kl_step_nats)
+    """`batch_means` as a dictionary of numbers in nats per image; kl_step_nats is a list of T."""
+    recon_nats, *steps = map(float, means)
+    kl_nats = sum(steps)
     return {"bound_nats": recon_nats + kl_nats, "recon_nats": recon_nats, "kl_nats": kl_nats,
-            "kl_step_nats": kl_step_nats}
+            "kl_step_nats": steps}

@@ -1,15 +1,10 @@
-"""A recurrence over T steps, unrolled whole or in pieces.
+"""A recurrence over T steps, unrolled whole or in P pieces of U steps.
 
-In pieces, this is gradient checkpointing that saves the results of matrix products, as
-`jax.checkpoint` with the policy `dots_saveable` does. `tf.recompute_grad` does not do: it would
-compute the products again, and it takes no loop under XLA.
-
-Unrolled whole, the recurrence is a Python loop: the fastest program, but one whose size and compile
-time grow with T. In pieces, it is a loop over short unrolled stretches. Its gradient keeps the
-state between two pieces and the results of the large products (see `product`), and computes the
-rest of each piece again on the way back: it is exact, and needs little more memory than one piece.
-
-Letters in shapes: T steps, U steps in a piece, P pieces.
+Unrolled whole, it is a Python loop: the fastest program, but one whose size and compile time grow
+with T. In pieces, it is a loop over short unrolled stretches. Its gradient is exact, and needs
+little more memory than one piece: it keeps the state between two pieces and the results of large
+products, and computes the rest of each piece again on the way back, as `jax.checkpoint` with the
+policy `dots_saveable` does. (`tf.recompute_grad` computes products again, and takes no XLA loop.)
 """
 
 from contextvars import ContextVar
@@ -61,58 +56,35 @@ def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 def scan(step, state, inputs, constants, unroll: int):
     """Runs `state, output = step(state, inputs[t], constants)` for t = 0 .. T-1.
 
-    Args:
-      step: a function as above. Gradients reach what it is given and the variables it reads, not
-        other tensors that it closes over.
-      state, inputs, constants: structures of tensors; the inputs are [T, ...] each, T known, and
-        the state keeps its structure and shapes.
-      unroll: steps to unroll; T or more unrolls everything.
-
-    Returns:
-      The last state, and the outputs, stacked: [T, ...] each.
+    The inputs are a tensor [T, ...], T known; the others are structures of tensors, and the state
+    keeps its structure and shapes. Gradients reach all of them and the variables that a step reads,
+    not other tensors that it closes over. An `unroll` of T or more steps unrolls everything.
+    Returns the last state, and the outputs, stacked: [T, ...] each.
     """
-    length = _length(inputs)
     # eager execution has no program to keep small
-    if unroll >= length or tf.executing_eagerly():
+    if unroll >= inputs.shape[0] or tf.executing_eagerly():
         return _unrolled(step, state, inputs, constants)
-    head = length % unroll
+    head = inputs.shape[0] % unroll
     if not head:
         return _in_pieces(step, state, inputs, constants, unroll)
     # the pieces are of one size, so what does not fill one goes first
-    state, first = _unrolled(step, state, _at(slice(head), inputs), constants)
-    state, rest = _in_pieces(step, state, _at(slice(head, None), inputs), constants, unroll)
+    state, first = _unrolled(step, state, inputs[:head], constants)
+    state, rest = _in_pieces(step, state, inputs[head:], constants, unroll)
     return state, _each(lambda *parts: tf.concat(parts, axis=0), first, rest)  # [T, ...] each
-
-
-def _length(inputs):
-    return tf.nest.flatten(inputs)[0].shape[0]
 
 
 def _unrolled(step, state, inputs, constants):
     """The recurrence as a Python loop: `step` is traced T times."""
     outputs = []
-    for t in range(_length(inputs)):
-        state, output = step(state, _at(t, inputs), constants)
+    for t in range(inputs.shape[0]):
+        state, output = step(state, inputs[t], constants)
         outputs.append(output)
     return state, _each(lambda *steps: tf.stack(steps), *outputs)  # [T, ...] each
 
 
-def _at(index, structure):
-    """The tensors of a structure at an index, or a slice, of their first axis."""
-    return _each(lambda x: x[index], structure)
-
-
-def _put(index, arrays, structure):
-    """The arrays of a structure with the structure's tensors written at an index."""
-    return _each(lambda array, x: array.write(index, x), arrays, structure)
-
-
 def _in_pieces(step, state, inputs, constants, unroll):
-    """The recurrence as a loop over P pieces, and a loop backward that repeats each piece.
-
-    What is repeated is all but the products, whose results the forward loop keeps.
-    """
-    length = _length(inputs)
+    """The recurrence as a loop over P pieces; a loop backward repeats all but their products."""
+    length = inputs.shape[0]
     pieces = length // unroll
 
     def piece(state, inputs, constants, known=None):
@@ -129,8 +101,8 @@ def _in_pieces(step, state, inputs, constants, unroll):
         return *results, made
 
     def cut(x):
-        shape = tf.concat([[pieces, unroll], tf.shape(x)[1:]], axis=0)  # N may be unknown
-        return tf.reshape(x, shape)  # [P, U, ...]
+        # N may be unknown
+        return tf.reshape(x, tf.concat([[pieces, unroll], tf.shape(x)[1:]], axis=0))  # [P, U, ...]
 
     def array_of(x):
         return tf.TensorArray(x.dtype, pieces, element_shape=x.shape, clear_after_read=False)
@@ -141,16 +113,16 @@ def _in_pieces(step, state, inputs, constants, unroll):
 
     @tf.custom_gradient
     def run(state, inputs, constants):
-        inputs = _each(cut, inputs)  # [P, U, ...]
+        inputs = cut(inputs)  # [P, U, ...]
         # traced once, apart, for structures and shapes alone
         end, *shapes = tf.function(piece, autograph=False).get_concrete_function(
-            state, _at(0, inputs), constants).structured_outputs
+            state, inputs[0], constants).structured_outputs
         # a first state that is known to be zeros is no more than tensors in a loop
         state = tf.nest.pack_sequence_as(end, tf.nest.flatten(state))
 
         def forward(p, start, arrays):
-            end, outputs, products = piece(start, _at(p, inputs), constants)
-            return p + 1, end, _put(p, arrays, (start, outputs, products))
+            end, *kept = piece(start, inputs[p], constants)
+            return p + 1, end, _each(lambda array, x: array.write(p, x), arrays, (start, *kept))
 
         _, end, (starts, outputs, products) = tf.while_loop(
             lambda p, *_: p < pieces, forward, (0, state, _each(array_of, (state, *shapes))),
@@ -162,21 +134,21 @@ def _in_pieces(step, state, inputs, constants, unroll):
 
             def backward(p, end_up, input_ups, sums):
                 start, known = _each(lambda array: array.read(p), (starts, products))
-                given = start, _at(p, inputs), constants, list(variables)
+                given = start, inputs[p], constants, list(variables)
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch(given)
                     results = piece(*given[:3], known)[:2]
                 start_up, input_up, *more = tape.gradient(
-                    results, given, output_gradients=(end_up, _at(p, output_ups)),
+                    results, given, output_gradients=(end_up, _each(lambda x: x[p], output_ups)),
                     unconnected_gradients="zero")
-                return p - 1, start_up, _put(p, input_ups, input_up), _each(tf.add, sums, more)
+                return p - 1, start_up, input_ups.write(p, input_up), _each(tf.add, sums, more)
 
             _, state_up, input_ups, (constants_up, variables_up) = tf.while_loop(
                 lambda p, *_: p >= 0, backward,
-                (pieces - 1, end_up, _each(array_of, _at(0, inputs)),
+                (pieces - 1, end_up, array_of(inputs[0]),
                  _each(tf.zeros_like, [constants, list(variables)])),
                 maximum_iterations=pieces)
-            given_up = state_up, _each(join, input_ups), constants_up
+            given_up = state_up, join(input_ups), constants_up
             return (given_up, variables_up) if variables else given_up
 
         return (end, _each(join, outputs)), gradient

@@ -35,17 +35,13 @@ def covering_window(height: int, width: int, size: int, equations: str) -> np.nd
 
 
 def nearest_patch(image: np.ndarray, size: int, equations: str) -> np.ndarray:
-    """The patch [n, n, C], n = `size`, that the covering window writes nearest to an image.
-
-    "Nearest" is the least sum of squares over the image [H, W, C], which the grid blurs.
-    """
+    """The patch [n, n, C] that the covering window writes nearest to an image, in least squares."""
     height, width, channels = image.shape
-    shape = height, width, size, equations
-    params = tf.constant(covering_window(*shape)[np.newaxis])  # [1, 5]
-    gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *shape)  # [1, 1] each
-    Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, *shape)  # [1, n, W], [1, n, H]
+    grid = height, width, size, equations
+    params = tf.constant(covering_window(*grid)[np.newaxis])  # [1, 5]
+    gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *grid)  # [1, 1] each
+    Fx, Fy = attention.filterbank(gx, gy, sigma2, delta, *grid)  # [1, n, W], [1, n, H]
     one_pixel = np.eye(size**2).reshape([-1, size, size, 1])  # [n n, n, n, 1]
-    strokes = attention.write(one_pixel, Fx, Fy, gamma)  # [n n, H, W, 1]
-    strokes = tf.reshape(strokes, [size**2, -1]).numpy()  # [n n, H W]
-    patch = np.linalg.lstsq(strokes.T, image.reshape(-1, channels), rcond=None)[0]  # [n n, C]
-    return patch.reshape(size, size, channels)
+    strokes = tf.reshape(attention.write(one_pixel, Fx, Fy, gamma), [size**2, -1])  # [n n, H W]
+    patch = np.linalg.lstsq(strokes.numpy().T, image.reshape(-1, channels), rcond=None)[0]
+    return patch.reshape(size, size, channels)  # from [n n, C]
