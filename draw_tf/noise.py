@@ -5,16 +5,19 @@ Letters in shapes: T steps, N images, Z latent variables.
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+Number: TypeAlias = int | tf.Tensor  # a whole one
 _PHILOX = 1  # the generator's number in TensorFlow; named, so that all devices draw the same
 # Each use has a stream of its own under a key: the upper half of the generator's counter.
 ORDER, DYNAMIC, STATIC, EVALUATION, COMPOSE = range(5)
 
 
-def noise_for(seed: int, step, shape) -> tf.Tensor:
+def noise_for(seed: int, step: int | tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     """Standard normal noise of a step of training, a pure function of its arguments."""
     # the 1 has no meaning, but another number would change what a seed trains
     with tf.device("CPU"):  # which hands the key to whatever device draws
@@ -41,13 +44,14 @@ uniform = functools.partial(_draws, tf.raw_ops.StatelessRandomUniformV2)
 normal = functools.partial(_draws, tf.raw_ops.StatelessRandomNormalV2)
 
 
-def integers(key, stream, first, count, size) -> tf.Tensor:
+def integers(key: Number, stream: int, first: Number, count: Number, size: int) -> tf.Tensor:
     """Whole numbers of 32 bits for items `first` to `first + count - 1`, uint32 [count, size]."""
     op = tf.raw_ops.StatelessRandomUniformFullIntV2
     return _draws(op, key, stream, first, count, [size], tf.uint32)
 
 
-def evaluation_noise(sample, first, count, glimpses, latent_size) -> tf.Tensor:
+def evaluation_noise(sample: int, first: int, count: int, glimpses: int,
+                     latent_size: int) -> tf.Tensor:
     """The noise [T, count, Z] that images `first` to `first + count - 1` are evaluated with.
 
     An image's noise depends on its number in the data set and on `sample`, a whole number, but not

@@ -19,7 +19,10 @@ LARGEST_LOG = 20  # limit of log sigma2 and log delta~, below as above
 
 
 class Window(NamedTuple):
-    """One attention window per image; in a trace each field has a leading axis of T steps."""
+    """One attention window per image; in a trace each field has a leading axis of T steps.
+
+    Centre and distance are in pixels. Shapes are [N, 1], of the filters [N, n, W] and [N, n, H].
+    """
 
     gx: tf.Tensor  # [N, 1], column of the centre, in pixels from the first pixel's centre
     gy: tf.Tensor  # [N, 1], its row
@@ -44,7 +47,8 @@ class Box(NamedTuple):
     sigma: np.ndarray  # standard deviation of the filters
 
 
-def window_parameters(params, height: int, width: int, size: int, equations: str) -> tuple:
+def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
+                      equations: str) -> tuple[tf.Tensor, ...]:
     """From five free numbers per image to a window (the article's `attn_window`, paper eq. 21-24).
 
     The numbers [N, 5] are g~x, g~y, log sigma2, log delta~ and log gamma. At g~ = 0 the window is
@@ -67,7 +71,7 @@ def window_parameters(params, height: int, width: int, size: int, equations: str
     return gx, gy, tf.exp(log_sigma2), delta, tf.exp(log_gamma)  # [N, 1] each
 
 
-def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
+def grid_offsets(size: int, equations: str, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Distances [n] of grid points from the window's centre, in units of delta (paper eq. 19-20).
 
     Under "article" the grid sits one delta towards the origin: the article counts points from 0
@@ -77,7 +81,8 @@ def grid_offsets(size: int, equations: str, dtype=tf.float32) -> tf.Tensor:
     return tf.range(size, dtype=dtype) - middle  # [n]
 
 
-def filterbank(gx, gy, sigma2, delta, height: int, width: int, size: int, equations: str) -> tuple:
+def filterbank(gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor, height: int,
+               width: int, size: int, equations: str) -> tuple[tf.Tensor, tf.Tensor]:
     """Fx [N, n, W] and Fy [N, n, H] of a window (the article's `filterbank`, paper eq. 25-26).
 
     Each row sums to 1, or to less where its weights summed to under MINIMUM_SUM. gx, gy, sigma2
@@ -117,7 +122,8 @@ def write(patch: tf.Tensor, Fx: tf.Tensor, Fy: tf.Tensor, gamma: tf.Tensor) -> t
 def window_box(window: Window, size: int, equations: str) -> Box:
     """The rectangle through a window's outermost grid points, for pictures; from fields [..., 1].
 
-    Under "article" its middle is not (gx, gy), but one delta off (see `grid_offsets`).
+    Under "article" its middle is not (gx, gy), but lies one delta nearer to the origin, as the
+    grid does (see `grid_offsets`).
     """
     gx, gy, delta, sigma2 = (np.squeeze(part, -1) for part in (
         window.gx, window.gy, window.delta, window.sigma2))  # [...] each

@@ -14,16 +14,24 @@ from draw_tf.models import losses
 from draw_tf.models.fitting import FittedModel
 from draw_tf.models.recurrence import auto_unroll
 from draw_tf.models.start import log_odds
-from draw_tf.models.steps import DRAWOutput, Generation, Trace
+from draw_tf.models.steps import Array, Count, DRAWOutput, Generation, Steps, Trace
 
 
 class ImageModel(FittedModel):
     """A model of images that minimises a bound on -log p(images).
 
     A subclass has `Config`, the class of its settings, `infer_steps`, `draw_steps`, `start_from`
-    and `one_step`, as `DRAW` has them. Raises TypeError for a config that is not of `Config`, or
-    its fields in its place; ValueError for a dtype other than float32 and float64, or an `unroll`
-    that is no whole number.
+    and `one_step`, as `DRAW` has them.
+
+    Args:
+      config: the model's settings, an object of `Config`.
+      unroll: steps unrolled in a compiled program, the rest being a loop over such pieces (see
+        `draw_tf.models.recurrence`); 0 chooses by `auto_unroll`. It changes speed and memory only.
+      **kwargs: of keras.Model, such as dtype="float64".
+
+    Raises:
+      TypeError: the config is not of `Config`, or its fields were given in its place.
+      ValueError: the dtype is neither float32 nor float64, or `unroll` is no whole number.
     """
 
     Config: type = object
@@ -77,7 +85,7 @@ class ImageModel(FittedModel):
         """A new model from what `get_config` returned."""
         return cls(**{**config, "config": cls.Config(**config["config"])})
 
-    def start_from_data(self, mean_image) -> None:
+    def start_from_data(self, mean_image: np.ndarray) -> None:
         """Sets biases of a new model so that its windows cover the image and it draws the mean.
 
         That is `mean_image` [H, W, C] in [0, 1] (see `models.start`); ValueError for any other.
@@ -100,7 +108,8 @@ class ImageModel(FittedModel):
             noise = tf.repeat(noise[:1], self.glimpses, axis=0)  # [T, N, Z]
         return images, noise, *self.infer_steps(num, images, noise, keep)
 
-    def call(self, images, noise=None, training=False) -> DRAWOutput:
+    def call(self, images: Array, noise: Array | None = None,
+             training: bool = False) -> DRAWOutput:
         """Encodes and redraws images [N, H, W, C] in [0, 1]: logits [N, H, W, C], kl_nats [T, N].
 
         Noise is standard normal, [T, N, Z], and drawn where None. Images or noise of another shape
@@ -109,12 +118,13 @@ class ImageModel(FittedModel):
         *_, logits, kept = self._infer(images, noise, ["kl_nats"], training)
         return DRAWOutput(logits, kept["kl_nats"])
 
-    def trace(self, images, noise=None) -> Trace:
+    def trace(self, images: Array, noise: Array | None = None) -> Trace:
         """The pass of `call`, every step of it kept; arguments and errors are the same."""
         *_, kept = self._infer(images, noise)
         return self.with_windows(Trace(**kept))
 
-    def generate(self, num, noise=None, seed=None) -> Generation:
+    def generate(self, num: Count, noise: Array | None = None,
+                 seed: int | None = None) -> Generation:
         """Draws N = `num` new images from the prior (paper eq. 13-15), with canvases in logits.
 
         The noise is the latent variables themselves, standard normal [T, N, Z]; where None, it is
@@ -126,7 +136,7 @@ class ImageModel(FittedModel):
         noise = self.draw_noise(num, seed) if noise is None else self.check_noise(noise, num)
         return self.with_windows(self.draw_steps(num, noise))
 
-    def with_windows(self, steps: Trace | Generation):
+    def with_windows(self, steps: Steps) -> Steps:
         """Adds what can be computed of all steps afterwards, where the model has it."""
         return steps
 
@@ -136,20 +146,22 @@ class ImageModel(FittedModel):
 
     # ------------------------------------------------------------ the loss
 
-    def bound(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor]:
+    def bound(self, images: Array,
+              noise: Array | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The terms of the bound on -log p(images) in nats: recon_nats [N] and kl_nats [T, N].
 
         Arguments and errors are those of `call`.
         """
         return self.terms(images, self(images, noise))
 
-    def terms(self, images, output: DRAWOutput) -> tuple[tf.Tensor, tf.Tensor]:
+    def terms(self, images: Array, output: DRAWOutput) -> tuple[tf.Tensor, tf.Tensor]:
         """The terms of `bound` of images [N, H, W, C] that `call` has redrawn."""
         images = tf.cast(images, output.logits.dtype)  # [N, H, W, C]; as Keras cast them for call
         likelihood = self.config.likelihood
         return losses.reconstruction_nats(images, output.logits, likelihood), output.kl_nats
 
-    def bound_and_gradients(self, images, noise=None) -> tuple[tf.Tensor, tf.Tensor, list]:
+    def bound_and_gradients(self, images: Array, noise: Array | None = None) -> tuple[
+            tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """The terms of `bound`, and the gradient of the mean bound by each trainable variable."""
         with tf.GradientTape() as tape:
             recon_nats, kl_nats = self.bound(images, noise)  # [N], [T, N]
@@ -158,7 +170,7 @@ class ImageModel(FittedModel):
         # at T = 1 the article's LSTMs make no use of a state that is zero
         return recon_nats, kl_nats, tape.gradient(loss, variables, unconnected_gradients="zero")
 
-    def log_weights(self, images, noise=None) -> tf.Tensor:
+    def log_weights(self, images: Array, noise: Array | None = None) -> tf.Tensor:
         """log p(images, z) - log q(z | images) in nats, [N], for one sample of z.
 
         Arguments and errors are those of `call`.

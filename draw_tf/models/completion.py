@@ -9,7 +9,7 @@ import tensorflow as tf
 from draw_tf.models import losses
 from draw_tf.models.draw import DRAW
 from draw_tf.models.recurrence import scan
-from draw_tf.models.steps import Trace
+from draw_tf.models.steps import Array, Trace
 
 SIDES = ("left", "right", "top", "bottom")
 
@@ -22,7 +22,8 @@ def kept_half(keep: str, height: int, width: int) -> np.ndarray:
     return known[..., np.newaxis].astype(np.float32)  # [H, W, 1]
 
 
-def complete(model: DRAW, images, known, noise, guess=None) -> Trace:
+def complete(model: DRAW, images: Array, known: Array, noise: Array,
+             guess: Array | None = None) -> Trace:
     """Draws images of which only a part is known, in one pass; errors are those of `DRAW.call`.
 
     `known` is 1 where a pixel is known and 0 elsewhere, of a shape that broadcasts to the images.
@@ -37,7 +38,8 @@ def complete(model: DRAW, images, known, noise, guess=None) -> Trace:
     return model.with_windows(Trace(**_infer(model, images, known, noise, guess)[1]))
 
 
-def imagine(model: DRAW, images, known, seed: int, candidates: int, sweeps: int) -> Trace:
+def imagine(model: DRAW, images: Array, known: Array, seed: int, candidates: int,
+            sweeps: int) -> Trace:
     """Completes images of which only a part is known, each as the best-fitting of S candidates.
 
     Every candidate is a pass of `complete`, drawn from a distribution q(z | known part, guess). One

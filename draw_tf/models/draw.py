@@ -5,6 +5,7 @@ R numbers read, n side of an attention grid. Images lie in [0, 1]; a canvas hold
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from draw_tf.models import attention, losses, start
 from draw_tf.models.base import ImageModel
 from draw_tf.models.layers import LSTMCell, ZeroState, affine, dense, flat
 from draw_tf.models.recurrence import scan
-from draw_tf.models.steps import Generation, State, Trace
+from draw_tf.models.steps import Count, Generation, State, Steps, Trace
 
 # the first state, which the paper's equations learn
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
@@ -48,12 +49,16 @@ class DRAW(ImageModel):
         # built at once, so that a new model has its weights before its first call
         self.lstm_enc = LSTMCell(*sizes["encoder"], "encoder", dtype)
         self.lstm_dec = LSTMCell(*sizes["decoder"], "decoder", dtype)
-        self.mu_layer, self.logsigma_layer, self.patch_layer = (
-            dense(*sizes[name], name, dtype) for name in ("mu", "sigma", "writeW"))
-        for scope in grid_sizes(config):
-            setattr(self, f"{scope}_window", dense(*sizes[scope], scope, dtype))
+        self.mu_layer = dense(*sizes["mu"], "mu", dtype)
+        self.logsigma_layer = dense(*sizes["sigma"], "sigma", dtype)
+        self.patch_layer = dense(*sizes["writeW"], "writeW", dtype)
+        if config.read_attention:
+            self.read_window = dense(*sizes["read"], "read", dtype)
+        if config.write_attention:
+            self.write_window = dense(*sizes["write"], "write", dtype)
         for name, shape in self.first_shapes(config).items():
-            setattr(self, f"first_{name}", self.add_weight(shape, "zeros", name=name))
+            setattr(self, f"first_{name}", self.add_weight(
+                shape, "zeros", name=name))  # [D], or [H, W, C]
         self.built = True
 
     @staticmethod
@@ -75,12 +80,17 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ the article's methods
 
-    def encode(self, prev_state: list, image: tf.Tensor) -> tuple:
+    def encode(self, prev_state: list, image: tf.Tensor) -> tuple[
+            tf.Tensor, tf.Tensor, tf.Tensor, list]:
         """From what was read to the distribution of z (article "Encoder", paper eq. 1-2, 5).
 
-        `image` is what was read and the decoder's last h, joined, [N, R + D]; without that h,
-        [N, R], at the article's first step, where it is zeros by definition. Returns mu, logsigma
-        and sigma of z, [N, Z] each, and the encoder's next h and c, [N, D] each.
+        Args:
+          prev_state: h and c of the encoder, [N, D] each.
+          image: what was read and the decoder's last h, joined: [N, R + D]. Where that h is zeros
+            by definition, at the article's first step, it may be what was read alone: [N, R].
+
+        Returns:
+          mu, logsigma and sigma of z, [N, Z] each, and the next h and c of the encoder.
         """
         hidden_layer, next_state = self.lstm_enc(image, states=prev_state)  # [N, D], and twice
         # both in one product: training is 1.08 times as fast
@@ -99,20 +109,25 @@ class DRAW(ImageModel):
         return mu + sigma * distrib
 
     def decode_layer(self, prev_state: list, latent: tf.Tensor) -> tuple[tf.Tensor, list]:
-        """From z [N, Z] to h of the decoder, and its next h and c, [N, D] each (paper eq. 7)."""
+        """From z [N, Z] to h of the decoder, and its next h and c, [N, D] each.
+
+        Article "Sampling z and decode", paper eq. 7.
+        """
         return self.lstm_dec(latent, states=prev_state)
 
     def attn_window(self, scope: str, h_dec: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Fx [N, n, W], Fy [N, n, H] and gamma [N, 1] of a window, from h_dec [N, D].
 
-        The scope is "read" or "write"; ValueError where the model has no such one. Paper eq. 21-26.
+        Article "Attention implementation", paper eq. 21-26. The scope is "read" or "write"; raises
+        ValueError where the model has no such window.
         """
         grid = self._grid(scope)
         params = getattr(self, f"{scope}_window")(h_dec)  # [N, 5]
         gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *grid)  # [N, 1] each
         return *self.filterbank(gx, gy, sigma2, delta, grid_sizes(self.config)[scope]), gamma
 
-    def filterbank(self, gx, gy, sigma2, delta, size: int | None = None) -> tuple:
+    def filterbank(self, gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor,
+                   size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Fx [N, n, W] and Fy [N, n, H] of a grid of side n = `size`, from [N, 1] each, in pixels.
 
         See `attention.filterbank`. The size may be left out where the model's grids have only one;
@@ -152,7 +167,7 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ one step
 
-    def initial_state(self, num: int | tf.Tensor) -> State:
+    def initial_state(self, num: Count) -> State:
         """The state before the first step: zeros, or learned under the paper's equations."""
         with tf.name_scope("initial_state"):
             if self.config.equations == "article":
@@ -164,7 +179,8 @@ class DRAW(ImageModel):
                 for name in FIRST)
             return State([h_enc, c_enc], [h_dec, c_dec], canvas)  # [N, D] each, [N, H, W, C]
 
-    def infer_step(self, state: State, noise: tf.Tensor, x: tf.Tensor) -> tuple[State, dict]:
+    def infer_step(self, state: State, noise: tf.Tensor,
+                   x: tf.Tensor) -> tuple[State, dict[str, tf.Tensor]]:
         """One step of the pass, as in the article's loop; noise is [N, Z], images x [N, H, W, C].
 
         Returns the next state, and what a Trace holds of the step, by its names.
@@ -186,10 +202,12 @@ class DRAW(ImageModel):
             canvases=canvas, z=z, mu=mu, logsigma=logsigma, sigma=sigma, kl_nats=kl_nats, r=r,
             h_enc=h_enc, c_enc=c_enc, h_dec=h_dec, c_dec=c_dec)
 
-    def draw_step(self, dec_state: list, c_prev: tf.Tensor, z: tf.Tensor) -> tuple:
+    def draw_step(self, dec_state: list, c_prev: tf.Tensor,
+                  z: tf.Tensor) -> tuple[list, tf.Tensor]:
         """The second half of a step, and all of one when drawing from the prior.
 
-        Returns the decoder's next h and c, [N, D] each, and the next canvas, [N, H, W, C].
+        From h and c of the decoder [N, D] each, the canvas [N, H, W, C] and z [N, Z] to the next
+        h and c, and the next canvas.
         """
         with tf.name_scope("decode"):
             h_dec, dec_state = self.decode_layer(dec_state, z)  # [N, D]
@@ -203,7 +221,8 @@ class DRAW(ImageModel):
 
     # ------------------------------------------------------------ all steps
 
-    def infer_steps(self, num, images, noise, keep) -> tuple[tf.Tensor, dict]:
+    def infer_steps(self, num: Count, images: tf.Tensor, noise: tf.Tensor,
+                    keep: Sequence[str]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The last canvas [N, H, W, C], and what a Trace holds of all steps under names `keep`."""
         def step(state, noise, images):
             state, parts = self.infer_step(state, noise, images)
@@ -212,7 +231,7 @@ class DRAW(ImageModel):
         state, kept = scan(step, self.initial_state(num), noise, images, self.unroll)
         return state.canvas, kept  # [N, H, W, C], and [T, N, ...] each
 
-    def draw_steps(self, num, noise) -> Generation:
+    def draw_steps(self, num: Count, noise: tf.Tensor) -> Generation:
         """All steps from latent variables `noise` [T, N, Z], without the windows."""
         def step(state, z, _):
             dec_state, canvas = self.draw_step(state[0], state[1], z)  # [N, D] twice, [N, H, W, C]
@@ -222,7 +241,7 @@ class DRAW(ImageModel):
         _, (canvases, h_dec, c_dec) = scan(step, (decoder, canvas), noise, (), self.unroll)
         return Generation(canvases, noise, h_dec, c_dec)  # [T, N, ...] each
 
-    def with_windows(self, steps: Trace | Generation):
+    def with_windows(self, steps: Steps) -> Steps:
         """Adds to all steps where the model read and wrote, and the patches that it wrote."""
         h_dec: tf.Tensor = steps.h_dec  # [T, N, D]
         set_by = {"write": h_dec}

@@ -13,7 +13,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from draw_tf.files import PathLike
+from draw_tf.models.steps import Array, Count
 
 _ALONE = "y and sample_weight must be None, because this model learns from images alone"
 _EMPTY = "x must have at least one image, got none"
@@ -71,12 +75,12 @@ class _CheckingStrategy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._strategy, name)
 
-    def experimental_distribute_dataset(self, dataset):
+    def experimental_distribute_dataset(self, dataset: tf.data.Dataset, options: Any = None) -> Any:
         """As of any strategy; raises ValueError for a data set that is known to be empty."""
         if dataset.cardinality() == 0:
             raise ValueError(_EMPTY)
         return self._strategy.experimental_distribute_dataset(
-            dataset.map(self._check, num_parallel_calls=tf.data.AUTOTUNE))
+            dataset.map(self._check, num_parallel_calls=tf.data.AUTOTUNE), options)
 
 
 def _in_sentences(method):
@@ -114,7 +118,7 @@ class FittedModel(keras.Model):
 
     # ------------------------------------------------------------ images and noise
 
-    def check_images(self, images, values: bool = False) -> tf.Tensor:
+    def check_images(self, images: Array, values: bool = False) -> tf.Tensor:
         """Images [N, H, W, C] in the model's number type; raises ValueError for any other input.
 
         Pixels outside [0, 1] are noticed in eager mode, in what `export` writes, and where `values`
@@ -130,7 +134,7 @@ class FittedModel(keras.Model):
             images = _check_values(images, shape)  # [N, H, W, C]
         return tf.cast(tf.ensure_shape(images, [None, *shape]), self.compute_dtype)  # [N, H, W, C]
 
-    def check_noise(self, noise, num) -> tf.Tensor:
+    def check_noise(self, noise: Array, num: Count) -> tf.Tensor:
         """Noise [T, N, Z], N = `num`, in the model's number type; ValueError for other shapes."""
         known = (self.glimpses, num if isinstance(num, int) else None, self.config.latent_size)
         noise = tf.cast(noise, self.compute_dtype)  # [T, N, Z]
@@ -138,7 +142,7 @@ class FittedModel(keras.Model):
             raise ValueError(f"noise must be {known}, got {tuple(noise.shape)}")
         return tf.ensure_shape(noise, known)  # [T, N, Z]
 
-    def draw_noise(self, num, seed=None, step=0) -> tf.Tensor:
+    def draw_noise(self, num: Count, seed: Count | None = None, step: Count = 0) -> tf.Tensor:
         """Standard normal noise [T, N, Z], N = `num`, of a seed and step; at random without a seed.
 
         Eager mode, graphs and XLA draw different numbers from one seed.
@@ -148,7 +152,7 @@ class FittedModel(keras.Model):
             return tf.random.normal(shape, dtype=dtype)  # [T, N, Z]
         return tf.random.stateless_normal(shape, [seed, step], dtype=dtype)  # [T, N, Z]
 
-    def step_noise(self, num):
+    def step_noise(self, num: Count) -> tf.Tensor:
         """The noise [T, N, Z] of a step of `fit`: another on each replica, as of a saved model."""
         if self._noise_seed is None:
             self._noise_seed = random.randrange(2**30)
@@ -166,8 +170,9 @@ class FittedModel(keras.Model):
 
     # ------------------------------------------------------------ compiling, saving
 
-    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None,
-                weighted_metrics=None, **options) -> None:
+    def compile(self, optimizer: str | keras.Optimizer = "rmsprop", loss: None = None,
+                loss_weights: None = None, metrics: None = None, weighted_metrics: None = None,
+                **options) -> None:
         """Keras's `compile`, whose loss is `bound`; raises ValueError for another one."""
         refused = [repr(x) for x in (loss, loss_weights, metrics, weighted_metrics) if x]
         if refused:
@@ -189,7 +194,7 @@ class FittedModel(keras.Model):
         if self.optimizer:
             self.optimizer.build(self.trainable_variables)
 
-    def export(self, filepath, format="tf_saved_model", **options) -> None:
+    def export(self, filepath: PathLike, format: str = "tf_saved_model", **options) -> None:
         """Keras's `export`, of the pass with noise drawn inside, for images of any number."""
         images = tf.TensorSpec([None, *self.config.image_shape], self.compute_dtype, "images")
         self._exporting = True
@@ -220,19 +225,19 @@ class FittedModel(keras.Model):
             raise ValueError(f"x must be one array of images, got {len(arrays)}")
         return self.check_images(arrays[0], values=True)  # [N, H, W, C]
 
-    def train_on_batch(self, x, *args, **options):
+    def train_on_batch(self, x: Array, *args, **options) -> Any:
         """Keras's `train_on_batch`; raises ValueError for images outside [0, 1]."""
         return super().train_on_batch(self._checked(x), *args, **options)
 
-    def test_on_batch(self, x, *args, **options):
+    def test_on_batch(self, x: Array, *args, **options) -> Any:
         """Keras's `test_on_batch`; raises ValueError for images outside [0, 1]."""
         return super().test_on_batch(self._checked(x), *args, **options)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Array) -> np.ndarray:
         """Keras's `predict_on_batch`; raises ValueError for images outside [0, 1]."""
         return super().predict_on_batch(self._checked(x))
 
-    def train_step(self, data) -> dict:
+    def train_step(self, data: Any) -> dict:
         """Keras's training step, whose noise is that of `step_noise`."""
         token = _FITTED.set(self)
         try:
@@ -240,12 +245,13 @@ class FittedModel(keras.Model):
         finally:
             _FITTED.reset(token)
 
-    def predict_step(self, data) -> tf.Tensor:
+    def predict_step(self, data: Any) -> tf.Tensor:
         """Keras's `predict`: the images redrawn, probabilities [N, H, W, C]."""
         images, *_ = keras.utils.unpack_x_y_sample_weight(data)
         return tf.sigmoid(self(images).logits)  # [N, H, W, C]
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None,
+                     sample_weight: Any = None, training: bool = True) -> tf.Tensor:
         """The mean bound [] in nats, and what layers add: Keras's training steps minimise it."""
         if y is not None or sample_weight is not None:
             raise ValueError(_ALONE)
@@ -256,7 +262,8 @@ class FittedModel(keras.Model):
         loss = tf.add_n([loss, *map(tf.reduce_sum, self.losses)])  # []
         return loss / tf.distribute.get_strategy().num_replicas_in_sync  # []; Keras adds them up
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any,
+                        sample_weight: Any = None) -> dict:
         """The running means that Keras's `fit` and `evaluate` report, in nats per image."""
         recon_nats, kl_nats = self.terms(x, y_pred)  # [N], [T, N]
         kl_nats = tf.reduce_sum(kl_nats, axis=0)  # [N]

@@ -8,7 +8,8 @@ import tensorflow as tf
 from draw_tf.models.recurrence import product
 
 
-def dense(inputs: int, units: int, name: str, dtype, initializer=None) -> keras.layers.Dense:
+def dense(inputs: int, units: int, name: str, dtype: keras.DTypePolicy | str,
+          initializer: str | None = None) -> keras.layers.Dense:
     """The article's `dense`, built: biases zero, weights from N(0, 0.02^2) or an initializer."""
     initializer = initializer or keras.initializers.RandomNormal(stddev=0.02)
     layer = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=dtype)
@@ -55,11 +56,12 @@ class LSTMCell(keras.layers.LSTMCell):
         """Of h, [N, D], for Keras's `summary`."""
         return None, self.units
 
-    def zero_state(self, num) -> ZeroState:
+    def zero_state(self, num: int | tf.Tensor) -> ZeroState:
         """The article's first h and c: zeros, [N, D] each."""
         return ZeroState([tf.zeros([num, self.units], self.compute_dtype)] * 2)  # [N, D] each
 
-    def call(self, inputs, states, training=False):
+    def call(self, inputs: tf.Tensor, states: list, training: bool = False) -> tuple[
+            tf.Tensor, list]:
         """One step, as Keras's: inputs [N, inputs] and [h, c] to h and [h, c], [N, D] each.
 
         Inputs that are narrower than the cell was built for stand for inputs whose last columns
@@ -86,5 +88,8 @@ def _gated(gate, x):
     with it.
     """
     share = tf.sigmoid(gate)  # [N, D]
-    return share * x, lambda up: (
-        up * x * share * (1 - share), up / (1 + tf.exp(-gate)))  # [N, D] each
+
+    def gradient(up):
+        return up * x * share * (1 - share), up / (1 + tf.exp(-gate))  # [N, D] each
+
+    return share * x, gradient

@@ -5,10 +5,12 @@ Letters in shapes: N images, T steps, Z latent variables, K samples per image.
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 
-def reconstruction_nats(images, logits, likelihood: str = "bernoulli") -> tf.Tensor:
+def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
+                        likelihood: str = "bernoulli") -> tf.Tensor:
     """-log p(images | final canvas): the article's `generation_loss`, per image (paper eq. 9).
 
     "bernoulli" is the article's and the paper's cross-entropy; intensities between 0 and 1 count as
@@ -51,7 +53,8 @@ def importance_weighted_nats(log_weights: tf.Tensor) -> tf.Tensor:
     return math.log(log_weights.shape[0]) - tf.reduce_logsumexp(log_weights, axis=0)  # [N]
 
 
-def batch_means(recon_nats, kl_nats, weights=None) -> tf.Tensor:
+def batch_means(recon_nats: tf.Tensor, kl_nats: tf.Tensor,
+                weights: tf.Tensor | None = None) -> tf.Tensor:
     """Means of recon_nats [N] and kl_nats [T, N] over a batch, by `weights` [N] if any: [1 + T]."""
     terms = tf.concat([recon_nats[tf.newaxis], kl_nats], axis=0)  # [1 + T, N]
     if weights is None:
@@ -60,8 +63,11 @@ def batch_means(recon_nats, kl_nats, weights=None) -> tf.Tensor:
     return tf.linalg.matvec(terms, weights) / tf.reduce_sum(weights)  # [1 + T]
 
 
-def report(means) -> dict:
-    """`batch_means` as a dictionary of numbers in nats per image; kl_step_nats is a list of T."""
+def report(means: tf.Tensor | np.ndarray) -> dict:
+    """`batch_means` as a dictionary of numbers in nats per image.
+
+    bound_nats is recon_nats + kl_nats, and kl_step_nats is a list of T that sums to kl_nats.
+    """
     recon_nats, *steps = map(float, means)
     kl_nats = sum(steps)
     return {"bound_nats": recon_nats + kl_nats, "recon_nats": recon_nats, "kl_nats": kl_nats,

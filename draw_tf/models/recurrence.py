@@ -1,13 +1,16 @@
 """A recurrence over T steps, unrolled whole or in P pieces of U steps.
 
 Unrolled whole, it is a Python loop: the fastest program, but one whose size and compile time grow
-with T. In pieces, it is a loop over short unrolled stretches. Its gradient is exact, and needs
-little more memory than one piece: it keeps the state between two pieces and the results of large
-products, and computes the rest of each piece again on the way back, as `jax.checkpoint` with the
-policy `dots_saveable` does. (`tf.recompute_grad` computes products again, and takes no XLA loop.)
+with T. In pieces, it is a loop over short unrolled stretches, and its gradient is gradient
+checkpointing that saves the results of matrix products, as `jax.checkpoint` with the policy
+`dots_saveable` does: the state between two pieces and large products are kept, and the rest of each
+piece is computed again on the way back. It is exact, and needs little more memory than one piece.
+`tf.recompute_grad` does not do: it computes products again, and takes no loop under XLA.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
 import tensorflow as tf
 
@@ -53,7 +56,8 @@ def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return as_known(a, b)
 
 
-def scan(step, state, inputs, constants, unroll: int):
+def scan(step: Callable, state: Any, inputs: tf.Tensor, constants: Any,
+         unroll: int) -> tuple[Any, Any]:
     """Runs `state, output = step(state, inputs[t], constants)` for t = 0 .. T-1.
 
     The inputs are a tensor [T, ...], T known; the others are structures of tensors, and the state

@@ -4,11 +4,16 @@ Letters in shapes: T glimpses, N images, H height, W width, C channels, D hidden
 size, R numbers read, n side of an attention grid. A canvas holds logits.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
 import tensorflow as tf
 
 from draw_tf.models.attention import Window
+
+Array: TypeAlias = tf.Tensor | np.ndarray
+Count: TypeAlias = int | tf.Tensor  # a whole number, such as that of images
+Steps = TypeVar("Steps", "Trace", "Generation")
 
 
 class State(NamedTuple):

@@ -5,6 +5,7 @@ Letters in shapes: N images, H height, W width, C channels, D hidden size, Z lat
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from draw_tf.config import VAEConfig
 from draw_tf.models import losses
 from draw_tf.models.base import ImageModel
 from draw_tf.models.layers import dense, flat
-from draw_tf.models.steps import DRAWOutput, Generation
+from draw_tf.models.steps import Count, DRAWOutput, Generation
 
 
 @keras.saving.register_keras_serializable(package="draw_tf")
@@ -35,9 +36,11 @@ class VAE(ImageModel):
 
     def __init__(self, config: VAEConfig = VAEConfig(), unroll: int = 0, **kwargs):
         super().__init__(config, unroll, **kwargs)
-        (self.enc1, self.enc2, self.mu_layer, self.logsigma_layer, self.dec1, self.dec2,
-         self.pixels_layer) = (dense(*sizes, name, self.dtype_policy, "glorot_uniform")
-                               for name, sizes in self.layer_sizes(config).items())
+        layers = {name: dense(*sizes, name, self.dtype_policy, "glorot_uniform")
+                  for name, sizes in self.layer_sizes(config).items()}
+        self.enc1, self.enc2 = layers["enc1"], layers["enc2"]
+        self.mu_layer, self.logsigma_layer = layers["mu"], layers["sigma"]
+        self.dec1, self.dec2, self.pixels_layer = layers["dec1"], layers["dec2"], layers["pixels"]
         self.built = True
 
     @staticmethod
@@ -52,17 +55,20 @@ class VAE(ImageModel):
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """From images [N, H, W, C] to mu and logsigma of z, [N, Z] each."""
         with tf.name_scope("encode"):
-            hidden = tf.nn.relu(self.enc2(tf.nn.relu(self.enc1(flat(images)))))  # [N, D]
+            hidden = tf.nn.relu(self.enc1(flat(images)))  # [N, D]
+            hidden = tf.nn.relu(self.enc2(hidden))  # [N, D]
             return self.mu_layer(hidden), self.logsigma_layer(hidden)  # [N, Z] each
 
     def decode(self, z: tf.Tensor) -> tf.Tensor:
         """From z [N, Z] to the logits of images [N, H, W, C]."""
         with tf.name_scope("decode"):
-            hidden = tf.nn.relu(self.dec2(tf.nn.relu(self.dec1(z))))  # [N, D]
+            hidden = tf.nn.relu(self.dec1(z))  # [N, D]
+            hidden = tf.nn.relu(self.dec2(hidden))  # [N, D]
             pixels = self.pixels_layer(hidden)  # [N, H W C]
             return tf.reshape(pixels, [-1, *self.config.image_shape])  # [N, H, W, C]
 
-    def infer_steps(self, num, images, noise, keep) -> tuple[tf.Tensor, dict]:
+    def infer_steps(self, num: Count, images: tf.Tensor, noise: tf.Tensor,
+                    keep: Sequence[str]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """As `DRAW.infer_steps`, in one step."""
         mu, logsigma = self.encode(images)  # [N, Z] each
         sigma = tf.exp(logsigma)  # [N, Z]
@@ -73,7 +79,7 @@ class VAE(ImageModel):
         parts = dict(canvases=logits, z=z, mu=mu, logsigma=logsigma, sigma=sigma, kl_nats=kl_nats)
         return logits, {name: parts[name][tf.newaxis] for name in keep or parts}  # [1, N, ...] each
 
-    def draw_steps(self, num, noise) -> Generation:
+    def draw_steps(self, num: Count, noise: tf.Tensor) -> Generation:
         """As `DRAW.draw_steps`, in one step."""
         return Generation(self.decode(noise[0])[tf.newaxis], noise)  # [1, N, H, W, C], [1, N, Z]
 
