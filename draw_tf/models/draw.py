@@ -124,7 +124,8 @@ class DRAW(ImageModel):
         grid = self._grid(scope)
         params = getattr(self, f"{scope}_window")(h_dec)  # [N, 5]
         gx, gy, sigma2, delta, gamma = attention.window_parameters(params, *grid)  # [N, 1] each
-        return *self.filterbank(gx, gy, sigma2, delta, grid_sizes(self.config)[scope]), gamma
+        Fx, Fy = self.filterbank(gx, gy, sigma2, delta, grid_sizes(self.config)[scope])
+        return Fx, Fy, gamma  # [N, n, W], [N, n, H], [N, 1]
 
     def filterbank(self, gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor,
                    size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
