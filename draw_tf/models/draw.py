@@ -224,7 +224,10 @@ class DRAW(ImageModel):
 
     def infer_steps(self, num: Count, images: tf.Tensor, noise: tf.Tensor,
                     keep: Sequence[str]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The last canvas [N, H, W, C], and what a Trace holds of all steps under names `keep`."""
+        """The last canvas [N, H, W, C], and what a Trace holds of all steps, by name.
+
+        Of these, only the names in `keep` are kept, or all where it is empty.
+        """
         def step(state, noise, images):
             state, parts = self.infer_step(state, noise, images)
             return state, {name: parts[name] for name in keep or parts}
