@@ -36,16 +36,15 @@ def draw(model: ImageModel, shown: np.ndarray) -> tuple[
     animations = {"strokes/reconstructions": strokes.stroke_frames(redrawn, model.boxes(trace)),
                   "strokes/samples": strokes.stroke_frames(drawn, model.boxes(generation))}
     return images, animations, {
-        f"{scope}/{name}": getattr(window, name)
+        f"{scope}/{name}": getattr(window, name)  # [T, N, 1]
         for scope, window in (("read", trace.read), ("write", trace.write)) if window
         for name in ("gx", "gy", "delta", "sigma2", "gamma")}
 
 
 def graph(model: ImageModel) -> tf.compat.v1.GraphDef:
     """The graph of one step, small enough to read in TensorBoard."""
-    images, noise = (
-        tf.TensorSpec([SHOWN, *shape], model.compute_dtype, name) for name, shape in (
-            ("images", model.config.image_shape), ("noise", [model.config.latent_size])))
+    images = tf.TensorSpec([SHOWN, *model.config.image_shape], model.compute_dtype, "images")
+    noise = tf.TensorSpec([SHOWN, model.config.latent_size], model.compute_dtype, "noise")
     step = tf.function(model.one_step, autograph=False).get_concrete_function(images, noise)
     graph = step.graph.as_graph_def()
     # the nodes that only hand out results would hide the model's
