@@ -85,7 +85,7 @@ def _plot(path, records):
             upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
             lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
             upper.set_xscale("log", base=2)
-            upper.set_xticks(x, map(str, x))
+            upper.set_xticks(x, [str(value) for value in x])
             lower.set_xlabel(field)
         axes[0, 0].set(ylabel="images/s", yscale="log")
         axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))
