@@ -80,7 +80,8 @@ def _plot(path, records):
     with curves.subplots(path, 2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                          sharex="col", sharey="row") as axes:
         for (sweep, label), line in lines.items():
-            (upper, lower), (field, _) = axes[:, sweeps.index(sweep)], jobs.SWEEPS[sweep]
+            upper, lower = axes[:, sweeps.index(sweep)]
+            field, _ = jobs.SWEEPS[sweep]
             x = [record[field] for record in line]
             upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
             lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
