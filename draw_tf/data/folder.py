@@ -18,11 +18,11 @@ from draw_tf.data.tfds import collect
 from draw_tf.errors import ConfigError
 from draw_tf.files import MADE_HERE, local_path
 
-# What is hidden, and what systems and tools put among pictures, in any case.
-NOT_PICTURES = re.compile(
-    r"\..*|\$recycle\.bin|recycler|system volume information|lost\+found|__macosx|@eadir|@recycle"
-    r"|@recently-snapshot|#recycle|#snapshot|__pycache__|node_modules|site-packages|.*\.lrdata",
-    re.IGNORECASE | re.DOTALL)
+# What systems and tools put among pictures, in small letters; hidden names begin with a dot.
+NOT_PICTURES = {
+    "$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir",
+    "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__pycache__", "node_modules",
+    "site-packages"}
 OF_A_RUN = {"checkpoints", "weights.npz", "metrics.jsonl", ".lock"}  # beside config.json
 HELD_OUT = 0.1  # of the pictures
 
@@ -113,8 +113,10 @@ def _entries(path, named):
     run = "config.json" in names and not OF_A_RUN.isdisjoint(names)
     if (run or "pyvenv.cfg" in names) and not named:
         return []
-    return [entry for entry in entries if not (NOT_PICTURES.fullmatch(entry.name) or (
-        run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name)))]
+    return [entry for entry in entries if not (
+        entry.name.startswith(".") or entry.name.lower() in NOT_PICTURES
+        or entry.name.lower().endswith(".lrdata")
+        or run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name))]
 
 
 def _split(name, paths, split, pool):
