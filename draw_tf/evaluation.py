@@ -23,7 +23,10 @@ ROWS = 1024
 
 
 class Evaluator:
-    """A model's evaluations over a `data.eval_dataset`, in passes of about `rows` samples."""
+    """A model with its compiled evaluations over data sets as `data.eval_dataset` returns them.
+
+    `jit_compile` compiles them with XLA; a pass has about `rows` images times importance samples.
+    """
 
     def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
         self.model, self.rows = model, rows
@@ -38,14 +41,18 @@ class Evaluator:
         images_again = tf.tile(images, [samples, 1, 1, 1])  # [S * N, H, W, C]
         return tf.reshape(self.model.log_weights(images_again, noise), [samples, -1])  # [S, N]
 
-    def _noise(self, samples, first, images):
-        """The noise of S samples of a batch, the first image of which is number `first`."""
-        shape = first, len(images), self.model.glimpses, self.model.config.latent_size
-        return tf.concat([evaluation_noise(k, *shape) for k in samples], axis=1)  # [T, S * N, Z]
+    def _noise(self, samples, first, count):
+        """The noise of S samples of `count` images, `first` and on: [T, S * count, Z]."""
+        latent_size = self.model.config.latent_size
+        return tf.concat([evaluation_noise(sample, first, count, self.model.glimpses, latent_size)
+                          for sample in samples], axis=1)
 
     @staticmethod
     def _average(dataset, batch_sum):
-        """The mean over all images of what `batch_sum(images, weights, first)` adds up."""
+        """The mean over all images, in nats, of what `batch_sum(images, weights, first)` adds up.
+
+        `first` is the number of the batch's first image in the data set.
+        """
         total, count, first = 0.0, 0.0, 0
         for images, weights in dataset:
             total = total + batch_sum(images, weights, first)
@@ -56,7 +63,7 @@ class Evaluator:
         """The bound's terms, nats per image, for each of several draws: [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
-                self._compiled_means(images, self._noise([sample], first, images), weights)
+                self._compiled_means(images, self._noise([sample], first, len(images)), weights)
                 for sample in range(samples)])  # [samples, 1 + T]
             return float(tf.reduce_sum(weights)) * means.astype(np.float64)
         return self._average(dataset, batch_sum)
@@ -64,14 +71,16 @@ class Evaluator:
     def importance_weighted(self, dataset, samples: int) -> float:
         """The importance-weighted bound (`losses.importance_weighted_nats`, K = `samples`) in nats.
 
-        Only `rows` images times samples pass through the model at a time.
+        Only `rows` images times samples pass through the model at a time; their log weights, one
+        number each, are kept.
         """
         def batch_sum(images, weights, first):
             # passes of one size, so that one program does; the last may draw a few too many
             passes = math.ceil(samples / max(1, self.rows // len(images)))
             share = math.ceil(samples / passes)
             log_weights = np.concatenate([
-                self._compiled_weights(images, self._noise(range(k, k + share), first, images))
+                self._compiled_weights(
+                    images, self._noise(range(k, k + share), first, len(images)))
                 for k in range(0, samples, share)])[:samples]  # [K, N]
             nats = losses.importance_weighted_nats(tf.constant(log_weights))  # [N]
             return float(np.dot(nats, weights))

@@ -35,7 +35,11 @@ def local_path(path: PathLike, name: str = "path",
 
 def tensorflow_path(path: PathLike, name: str = "path",
                     error_class: type[DRAWError] = ConfigError) -> pathlib.Path:
-    """`local_path` of what TensorFlow uses; refuses what is not UTF-8, or is a pattern to it."""
+    """`local_path` of what TensorFlow itself will read or write.
+
+    For TensorFlow a path is UTF-8, and that of a checkpoint a pattern. Raises an `error_class` also
+    for a path that it would misunderstand.
+    """
     path = local_path(path, name, error_class)
     special = sorted(set("*?[]\\") & set(str(path)))
     if special:
@@ -59,7 +63,10 @@ def found(folder: PathLike, pattern: str) -> list[pathlib.Path]:
 
     Raises OSError where the folder cannot be read, which `Path.glob` takes for an empty one.
     """
-    names = os.listdir(folder) if exists(folder) else []
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
     return [pathlib.Path(folder, name) for name in fnmatch.filter(names, pattern)]
 
 
@@ -79,10 +86,11 @@ def check_access(path: PathLike, files: int = os.R_OK,
 
 
 def write_whole(path: PathLike, content: bytes | str) -> None:
-    """Writes bytes, or text as UTF-8, so that a reader sees the old content or the new.
+    """Writes bytes, or text as UTF-8, so that a reader sees the old content or the new, all of it.
 
-    The content reaches the disk in a file beside `path`, which takes its name. Links are followed,
-    and what is not a regular file, such as /dev/stdout, is written to directly. Raises OSError.
+    The content goes to a file beside `path`, reaches the disk, and takes the name. An interrupted
+    write leaves `path` as it was. Links are followed, and what is not a regular file, such as
+    /dev/stdout, is written to directly. Raises OSError.
     """
     path = pathlib.Path(os.path.realpath(local_path(path)))
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
@@ -117,7 +125,10 @@ def write_json(path: PathLike, content: object) -> None:
 
 
 def check_output(name: str, path: PathLike, *endings: str) -> None:
-    """Raises ConfigError unless a result can be written to `path`, the value of flag `name`."""
+    """Checks, before the work, that a result can be written to `path`, the value of flag `name`.
+
+    Raises ConfigError where it cannot, or where the file's name ends in none of the `endings`.
+    """
     path = local_path(path, name)
     if endings and not path.name.lower().endswith(endings):
         raise ConfigError(f"{name} must end in {' or '.join(endings)}, got {str(path)!r}")

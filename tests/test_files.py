@@ -184,6 +184,8 @@ def test_what_may_not_be_seen_is_not_absent(tmp_path, monkeypatch):
     assert not files.exists(tmp_path / "b") and not files.exists(tmp_path / "a" / "b")
     assert files.found(tmp_path, "*") == [tmp_path / "a"] == files.found(tmp_path, "[a]")
     assert files.found(tmp_path, "b*") == [] == files.found(tmp_path / "b", "*")
+    with pytest.raises(NotADirectoryError):
+        files.found(tmp_path / "a", "*")
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", refuse)
         with pytest.raises(PermissionError):

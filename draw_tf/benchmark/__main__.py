@@ -80,12 +80,13 @@ def _plot(path, records):
     with curves.subplots(path, 2, len(sweeps), figsize=(1 + 4 * len(sweeps), 6), squeeze=False,
                          sharex="col", sharey="row") as axes:
         for (sweep, label), line in lines.items():
-            (upper, lower), (field, _) = axes[:, sweeps.index(sweep)], jobs.SWEEPS[sweep]
+            upper, lower = axes[:, sweeps.index(sweep)]
+            field, _ = jobs.SWEEPS[sweep]
             x = [record[field] for record in line]
             upper.plot(x, [record["images_per_second"] for record in line], "o-", label=label)
             lower.plot(x, [100 * (record["fraction_of_peak"] or math.nan) for record in line], "o-")
             upper.set_xscale("log", base=2)
-            upper.set_xticks(x, map(str, x))
+            upper.set_xticks(x, [str(value) for value in x])
             lower.set_xlabel(field)
         axes[0, 0].set(ylabel="images/s", yscale="log")
         axes[1, 0].set(ylabel="% of the matmul peak", ylim=(0, None))

@@ -27,15 +27,17 @@ LARGEST_BATCH = {"CPU": 256, "GPU": 1024}  # of a sweep; a CPU gains nothing fro
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One thing to measure."""
+    """One thing to measure.
+
+    The task "train" is steps as `train.py` makes them, from the data pipeline to the update;
+    "generate" is batches of new images, with every step of their drawing.
+    """
 
     name: str  # of the configuration, such as "article" or "batch=128"
     model_config: DRAWConfig  # for images of 28 x 28 x 1, as the digits in the package are
     config: TrainConfig  # only batch_size, seed, unroll, steps_per_call and Adam's settings count
     mode: str  # one of MODES: eager, tf.function, or tf.function compiled with XLA
-    # "train": steps as `train.py` makes them, from the data pipeline to the update; "generate":
-    # batches of new images, with every step of their drawing
-    task: str
+    task: str  # one of TASKS
     sweep: str = ""  # the sweep that the job belongs to; "" for none
 
     def __str__(self):
@@ -57,7 +59,8 @@ class Job:
 def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
     """The jobs for names in CONFIGS, MODES, TASKS and SWEEPS, in the order of the table.
 
-    Settings are fields of TrainConfig. Raises ConfigError for unknown names and settings.
+    The settings are fields of TrainConfig. Raises ConfigError for an unknown name, or a setting
+    out of its range.
     """
     for flag, names, known in (("configs", configs, CONFIGS), ("modes", modes, MODES),
                                ("tasks", tasks, TASKS), ("sweep", sweeps, SWEEPS)):
@@ -70,10 +73,11 @@ def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
         field, values = SWEEPS[sweep]
         for value in values:
             change: dict[str, Any] = {field: value}
-            batch = change.pop("batch_size", article_batch)
-            if batch <= LARGEST_BATCH[device_kind()]:
+            if field != "batch_size":
                 model_config = dataclasses.replace(article, **change)
-                cases.append((f"{sweep}={value}", model_config, batch, sweep))
+                cases.append((f"{sweep}={value}", model_config, article_batch, sweep))
+            elif value <= LARGEST_BATCH[device_kind()]:
+                cases.append((f"{sweep}={value}", article, value, sweep))
     return [Job(name, model_config, TrainConfig(batch_size=batch, **settings), mode, task, sweep)
             for name, model_config, batch, sweep in cases for mode in modes for task in tasks]
 
@@ -81,12 +85,13 @@ def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
 def matmul_flops(config: DRAWConfig, task: str = "train") -> int:
     """Floating point operations in the matrix products that one image needs, 2 per multiply-add.
 
-    Each of the T steps has those of both LSTMs, of every dense layer, and of reading and writing
-    through windows, as in the paper, however a program computes them. Training (52.46 MFLOP for the
-    article's model, 370.4 for the paper's) adds two for each, the gradients by its factors, but for
-    none by the image or, under the article's equations, by the first canvas and states, which are
-    zero. "generate" draws an image from the prior. Nothing else is counted, such as gates, filters,
-    the loss, the update, and what is computed again to save memory.
+    At each of the T steps these are both LSTMs, every dense layer, and reading and writing through
+    windows, which are products in the paper however a program computes them. Training (52.46 MFLOP
+    for the article's model, 370.4 for the paper's) adds two products for each, the gradients by its
+    factors, except those that nothing needs: by the image and, under the article's equations, by
+    the first canvas and states, which are zero. (The products of these zeros are counted.) The
+    task "generate" is an image drawn from the prior. Not counted are biases, gates, filters, the
+    loss, the update, and what is computed again to save memory.
     """
     height, width, channels = config.image_shape
     pixels, hidden = height * width * channels, config.hidden_size

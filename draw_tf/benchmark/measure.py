@@ -123,8 +123,9 @@ def _task(job):
         model = DRAW(job.model_config, job.unroll, dtype="float32")
         return tf.function(lambda: model.generate(config.batch_size).canvases,
                            jit_compile=config.jit_compile)
-    trainer, images = Trainer(job.model_config, config), data.load("digits", "train")
-    batches = iter(data.train_dataset(images, seed=config.seed, batch_size=config.batch_size))
+    trainer = Trainer(job.model_config, config)
+    batches = iter(data.train_dataset(data.load("digits", "train"), seed=config.seed,
+                                      batch_size=config.batch_size))
     steps = tf.constant(job.steps_per_call)
     return lambda: trainer.train(batches, steps)
 
@@ -132,15 +133,16 @@ def _task(job):
 def measure(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dict:
     """Measures a job in this process, and with it the matmul peak, before and after.
 
-    Steady work takes about `seconds`, and at least nine calls; compiling comes on top. Returns the
-    `record`; raises DRAWError where memory is too small.
+    Steady work takes about `seconds`, and at least nine calls of `job.steps_per_call` steps;
+    compiling comes on top. Returns the `record`; raises DRAWError where memory is too small.
     """
     peak = matmul_peak if with_peak else lambda: None
     try:
         before, memory = peak(), _memory_watch()
         call = _task(job)
         tf.config.run_functions_eagerly(job.mode == "eager")
-        times, memory_mib = _time(call, seconds), memory()
+        times = _time(call, seconds)
+        memory_mib = memory()
         return record(job, times, (before, peak()), memory_mib, _process_memory()[1])
     except tf.errors.ResourceExhaustedError as error:
         raise DRAWError(f"there is too little memory for {job}") from error
@@ -170,7 +172,8 @@ def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
     those before and after, or None and None; memory is in MiB, or None.
     """
     windows = [window / job.steps_per_call for window in times.windows]  # seconds per step
-    step, faults, (before, after) = statistics.median(windows), times.page_faults, peaks
+    step, faults = statistics.median(windows), times.page_faults
+    before, after = peaks
     images_per_second = job.config.batch_size / step
     gflops = matmul_flops(job.model_config, job.task) * images_per_second / 1e9
     fields = {
@@ -179,16 +182,17 @@ def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
         "unroll": job.unroll, "steps_per_call": job.steps_per_call,
         "steps_per_window": times.calls * job.steps_per_call,
         "compile_seconds": times.compile_seconds,  # of tracing and compiling
-        # the median of the windows, from which the speeds follow; and their range as its share
-        "ms_per_step": 1000 * step, "ms_per_step_min": 1000 * min(windows),
-        "spread": (max(windows) - min(windows)) / step,
-        "images_per_second": images_per_second, "gflops_per_second": gflops,
+        "ms_per_step": 1000 * step,  # the median of the windows; the speeds follow from it
+        "ms_per_step_min": 1000 * min(windows),
+        "spread": (max(windows) - min(windows)) / step,  # the range as a share of the median
+        "images_per_second": images_per_second,
+        "gflops_per_second": gflops,  # of the operations that `matmul_flops` counts
         "peak_gflops_per_second_before": before, "peak_gflops_per_second_after": after,
         "fraction_of_peak": gflops / statistics.mean(peaks) if before else None,
         "page_faults_per_step": None if faults is None else faults / job.steps_per_call,
-        # the most that TensorFlow held on a GPU, or by how much the process grew at most on a CPU;
-        # and the most that the process has held since it began
-        "memory_mib": memory_mib, "peak_memory_mib": peak_memory_mib,
+        # the most that TensorFlow held on a GPU; on a CPU, by how much the process grew at most
+        "memory_mib": memory_mib,
+        "peak_memory_mib": peak_memory_mib,  # of the process since it began
         "disturbed": bool(before) and max(peaks) > (1 + DISTURBED) * min(peaks),
     }
     return {name: float(f"{value:.4g}") if isinstance(value, float) else value

@@ -33,36 +33,41 @@ def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int
                   binarize: str = "none", num_shards: int = 1, shards=None) -> tf.data.Dataset:
     """The endless stream of training batches, each float32 [N/R, H, W, C] in [0, 1].
 
-    Every image is seen once an epoch, in a new order every epoch. Raises ConfigError for an
-    argument out of its range.
+    Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one
+    epoch and the start of the next, and several epochs where there are few images. A batch depends
+    on `images`, `batch_size`, `seed`, `binarize` and the number of its step alone. Raises
+    ConfigError for an argument out of its range.
 
     Args:
-      images, batch_size: what to train on; and N, images per step over all shards.
+      images: what to train on.
+      batch_size: N, images per step over all shards.
       seed, start_step: whole numbers from 0 to 2**31 - 1; the first batch is of step `start_step`.
       binarize: "none"; "static", the fixed draw of `Images.binarized`; or "dynamic", a new draw
         each time an image is seen, as "static" is too for images without end (`Images.make`).
       num_shards: R, replicas that share a batch; replica r has its rows r * N/R to (r+1) * N/R.
-      shards: the replicas of this worker, whose parts of a step come one after the other; or all.
+      shards: which of them this pipeline yields, one after the other for the same step; None is
+        all. A worker among several gives those of its own replicas.
     """
     check_whole(0, seed=seed, start_step=start_step)
     check_whole(1, batch_size=batch_size, num_shards=num_shards)
     check_batch(batch_size, num_shards)
-    TrainConfig(binarize=binarize)  # checks it
+    TrainConfig(binarize=binarize)  # refuses what is no choice of this setting
     shards = list(range(num_shards) if shards is None else shards)
     if not shards or not set(shards) <= set(range(num_shards)):
         raise ConfigError(f"shards must be among 0..{num_shards - 1}, got {shards}")
     if binarize == "static" and not images.make:
         images, binarize = images.binarized(), "none"
     rows = batch_size // num_shards
-    offsets = [shard * rows for shard in shards]  # [S]
+    offsets = [shard * rows for shard in shards]  # [S], where each shard begins in a batch
 
     @tf.autograph.experimental.do_not_convert  # traced in less time
     def chunk(number):
         """The batches of a few steps, float32 [CHUNK * S, rows, H, W, C] for S shards here."""
         steps = start_step + number * _CHUNK + tf.range(_CHUNK, dtype=tf.int64)  # [CHUNK]
-        # the position of each batch's first image, and of all images
+        # the positions of each batch's first image, and of all its images
         first = tf.reshape(steps[:, tf.newaxis] * batch_size + offsets, [-1])  # [CHUNK * S]
-        positions = tf.reshape(first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64), [-1])
+        positions = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)  # [CHUNK * S, rows]
+        positions = tf.reshape(positions, [-1])  # [CHUNK * S * rows]
         batches = (images.make(seed, positions) if images.make else
                    _chosen(images, _shuffled(positions, len(images), seed)))
         batches = tf.reshape(batches, [-1, rows, *images.shape])  # [CHUNK * S, rows, H, W, C]
@@ -90,7 +95,7 @@ def eval_dataset(images: Images, batch_size: int, binarize: str = "none") -> tf.
     if binarize != "none":
         images = images.binarized()
 
-    @tf.autograph.experimental.do_not_convert
+    @tf.autograph.experimental.do_not_convert  # as above
     def element(number):
         indices = number * batch_size + tf.range(batch_size, dtype=tf.int64)  # [N]
         weights = tf.cast(indices < len(images), tf.float32)  # [N]

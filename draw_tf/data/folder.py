@@ -18,11 +18,11 @@ from draw_tf.data.tfds import collect
 from draw_tf.errors import ConfigError
 from draw_tf.files import MADE_HERE, local_path
 
-# What is hidden, and what systems and tools put among pictures, in any case.
-NOT_PICTURES = re.compile(
-    r"\..*|\$recycle\.bin|recycler|system volume information|lost\+found|__macosx|@eadir|@recycle"
-    r"|@recently-snapshot|#recycle|#snapshot|__pycache__|node_modules|site-packages|.*\.lrdata",
-    re.IGNORECASE | re.DOTALL)
+# What systems and tools put among pictures, in small letters; hidden names begin with a dot.
+NOT_PICTURES = {
+    "$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx", "@eadir",
+    "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__pycache__", "node_modules",
+    "site-packages"}
 OF_A_RUN = {"checkpoints", "weights.npz", "metrics.jsonl", ".lock"}  # beside config.json
 HELD_OUT = 0.1  # of the pictures
 
@@ -33,19 +33,31 @@ def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.nda
     They are sorted by their path. About a tenth of them, at least one, is the test split: a picture
     belongs to it by the content of its file, so that neither its name nor other pictures move it.
     Files that cannot be read and folders that may not be entered are left out and counted on
-    standard error. Links are followed, and the same file counts once. Raises ConfigError where PATH
-    is not a folder or has fewer than two pictures, none of a split can be read, or C is not 1 or 3.
+    standard error. What is hidden, what systems and tools keep for themselves, and what this
+    package wrote are no pictures. Links are followed, and the same file counts once.
+
+    Raises:
+      ConfigError: PATH is not a folder, it holds fewer than two pictures or none of a split can be
+        read, or C is neither 1 nor 3.
     """
     if shape[2] not in MODES:
         raise ConfigError(f"dataset {name} has images of 1 or 3 channels, not {shape[2]}")
     found, closed = _found(name)
-    reasons = dict[pathlib.Path, str]()
+    broken = []
+
+    def readable(pictures):
+        """Of pictures and their paths, those that can be read, [1, H, W, C] each."""
+        for path, picture in pictures:
+            if isinstance(picture, str):
+                broken.append(f"{path} ({picture})")
+            else:
+                yield picture[np.newaxis]
+
     workers = min(4, os.cpu_count() or 1)
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(workers) as pool:
         paths = _split(name, found, split, pool)
-        pictures = pool.map(lambda path: _picture(path, shape, reasons), paths)
-        pixels = collect(pictures, len(paths), shape, name)  # [M, H, W, C]
-    broken = [f"{path} ({reasons[path]})" for path in paths if path in reasons]
+        pictures = zip(paths, pool.map(lambda path: _picture(path, shape), paths), strict=True)
+        pixels = collect(readable(pictures), len(paths), shape, name)  # [M, H, W, C]
     if not len(pixels):
         raise ConfigError(f"dataset {name}: none of the {len(paths)} pictures for {split} can be "
                           f"read, the first being {broken[0]}")
@@ -101,8 +113,10 @@ def _entries(path, named):
     run = "config.json" in names and not OF_A_RUN.isdisjoint(names)
     if (run or "pyvenv.cfg" in names) and not named:
         return []
-    return [entry for entry in entries if not (NOT_PICTURES.fullmatch(entry.name) or (
-        run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name)))]
+    return [entry for entry in entries if not (
+        entry.name.startswith(".") or entry.name.lower() in NOT_PICTURES
+        or entry.name.lower().endswith(".lrdata")
+        or run and re.fullmatch(r"strokes(-\d+)?\.gif", entry.name))]
 
 
 def _split(name, paths, split, pool):
@@ -115,7 +129,7 @@ def _split(name, paths, split, pool):
             f"and one to hold out, and there {'is one' if ranked else 'are none'}")
     # at least one is held out that can be read, if there is one
     first = next((rank for rank, (_, path) in enumerate(ranked[:-1])
-                  if len(_picture(path, (1, 1, 1), {}))), 0)
+                  if not isinstance(_picture(path, (1, 1, 1)), str)), 0)
     count = max(first + 1, min(sum(key < HELD_OUT for key, _ in ranked), len(ranked) - 1))
     return sorted(path for _, path in (ranked[:count] if split == "test" else ranked[count:]))
 
@@ -134,11 +148,10 @@ def _key(path):
     return int.from_bytes(content.digest(), "big") / 2**64
 
 
-def _picture(path, shape, reasons):
-    """A picture, uint8 [1, H, W, C]; or [0, H, W, C] where `reasons` says why it cannot be read."""
+def _picture(path, shape):
+    """A picture as uint8 [H, W, C], or why it cannot be read."""
     try:
         with opened(path) as image:
-            return fitted(image, shape)[np.newaxis]
+            return fitted(image, shape)
     except UnreadableError as error:
-        reasons[path] = str(error)
-        return np.empty((0, *shape), np.uint8)
+        return str(error)

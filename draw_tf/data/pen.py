@@ -19,8 +19,9 @@ def on_light_ground(pixels: np.ndarray) -> bool:
 def like_mnist(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray | None:
     """A light digit on a dark ground [h, w, 1] as float32 [H, W, 1] in [0, 1]; None without one.
 
-    It is fitted to a box of 20/28 of the image, its centre of mass in the middle. The ground is 0
-    and the ink 1, however the paper was lit, and lines are at least as thick as MNIST's.
+    As in MNIST, the digit is fitted to a box of 20/28 of the image and its centre of mass lies in
+    the middle. The ground is 0 and the ink 1, however the paper was lit, and a line that would be
+    thinner than MNIST's is made thicker.
     """
     ink = _ink(Image.fromarray(np.ascontiguousarray(pixels[..., 0], np.float32)))
     if ink is None:
@@ -38,7 +39,7 @@ def like_mnist(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray | 
 
 
 def _ink(image):
-    """How much ink there is, in [0, 1], the light of the paper being taken off; None for none."""
+    """The ink of a picture in [0, 1], SIDE long, the paper's light taken off; None without ink."""
     scale = SIDE / max(image.size)
     size = [max(1, round(side * scale)) for side in image.size]
     image = image.resize(size, Image.Resampling.BICUBIC)

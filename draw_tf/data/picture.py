@@ -56,7 +56,7 @@ def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,
         try:
             with warnings.catch_warnings(action="ignore"), opened(path) as image:
                 digit = fit_digit and shape[2] == 1 and image.size != shape[1::-1]
-                pixels = fitted(image, shape, pen.SIDE if digit else None)
+                pixels = whole(image, pen.SIDE) if digit else fitted(image, shape)
         except UnreadableError as error:
             raise DataError(f"picture {path} cannot be read: {error}") from error
         pixels = pixels.astype(np.float32) / 255  # [H, W, C], of a digit [h, w, 1]
@@ -72,7 +72,10 @@ def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens a picture whatever its metadata are; raises UnreadableError, in the block too."""
+    """Opens a picture, of which nothing but the header has been read.
+
+    What is wrong with its metadata is no obstacle. Raises UnreadableError, in the block too.
+    """
     try:
         with open(path, "rb") as file, _image(file) as image:
             yield image
@@ -89,25 +92,27 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise UnreadableError("it is damaged") from error
 
 
-def fitted(image: Image.Image, shape: tuple[int, int, int], side: int | None = None) -> np.ndarray:
-    """The middle of an open picture as uint8 [H, W, C]; transparent parts are white.
-
-    With a `side`: all of it, uint8 [h, w, C], its longer side at most that. Transparent parts are
-    then black where they are most of the picture and the rest is light.
-    """
+def fitted(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """The middle of an open picture as uint8 [H, W, C]; transparent parts are white."""
     height, width, channels = shape
-    image = _upright(image, side or 2 * max(height, width), MODES[channels])
-    if side:
-        image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    else:
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
-    if image.mode == "RGBA":
+    image = _upright(image, 2 * max(height, width), MODES[channels])
+    image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    return _opaque(image, MODES[channels]).reshape(shape)
+
+
+def whole(image: Image.Image, side: int) -> np.ndarray:
+    """All of an open picture, its longer side at most `side`, as grey levels uint8 [h, w, 1].
+
+    Transparent parts are white, or black where they are most of the picture and the rest is light.
+    """
+    image = _upright(image, side, "L")
+    image.thumbnail((side, side), Image.Resampling.BICUBIC)
+    ground = "white"
+    if image.mode == "RGBA":  # so that ink on nothing can be seen, whether it is dark or light
         grey, opaque = np.moveaxis(np.asarray(image.convert("LA")) / 255, -1, 0)  # [h, w] each
-        # ink on nothing can be seen, whether it is dark or light
-        dark = side and np.mean(opaque) < 0.5 and np.sum(grey * opaque) > np.sum(opaque) / 2
-        ground = Image.new("RGBA", image.size, "black" if dark else "white")
-        image = Image.alpha_composite(ground, image).convert(MODES[channels])
-    return np.asarray(image).reshape(image.height, image.width, channels)
+        if np.mean(opaque) < 0.5 and np.sum(grey * opaque) > np.sum(opaque) / 2:
+            ground = "black"
+    return _opaque(image, "L", ground)[..., np.newaxis]
 
 
 def _image(file):
@@ -176,3 +181,10 @@ def _upright(image, side, mode):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     mode = "RGBA" if image.has_transparency_data else mode
     return image if image.mode == mode else image.convert(mode)  # convert would make a copy
+
+
+def _opaque(image, mode, ground="white"):
+    """An upright picture on a ground, uint8 [h, w] or [h, w, 3]."""
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert(mode)
+    return np.asarray(image)

@@ -20,9 +20,16 @@ def keep_apart(workdir: PathLike, home: PathLike, train: Images, held_out: Image
 
     The two folders differ for workers beside the chief, which write nothing to the workdir. Images
     to train on that the record has as held out move to the end of those held out. A run without a
-    record, or at step 0, takes all as they are. Returns what to train on, what to hold out, and the
-    changes, as "NAME OLD -> NEW" each. Raises ConfigError where images to hold out are among those
-    that the run was trained on, WorkdirError for a damaged record, and OSError.
+    record, or at step 0, takes all as they are.
+
+    Returns:
+      What to train on and what to hold out; and the changes, as "NAME OLD -> NEW" each.
+
+    Raises:
+      ConfigError: among the images held out are some that the run was trained on, so that
+        evaluations would no longer be of images that the model has not seen.
+      WorkdirError: the record cannot be read.
+      OSError: it cannot be written.
     """
     path = pathlib.Path(workdir, DATA)
     hashes = [_hashes(train), _hashes(held_out)]  # [M], [K]

@@ -58,15 +58,15 @@ def read_split(name: str, split: str, data_dir: str | None,
     differ to one shape. Raises DataError for what is damaged or cannot be downloaded.
     """
     import tensorflow_datasets as tfds  # here, because the digits that ship do without it
-    folder = local_path(data_dir or tfds.core.constants.DATA_DIR, "data_dir") / name
+    folder = local_path(data_dir or tfds.core.constants.DATA_DIR, "data_dir")
     logger = logging.getLogger("absl")  # where TFDS logs
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             # what may not be read would be downloaded again
-            check_access(folder, folders=os.R_OK | os.X_OK)
-            builder = tfds.builder(name, data_dir=data_dir and str(folder.parent))
+            check_access(folder / name, folders=os.R_OK | os.X_OK)
+            builder = tfds.builder(name, data_dir=str(folder) if data_dir else None)
             if not builder.is_prepared():
                 _download(tfds, builder)
             config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
@@ -80,7 +80,7 @@ def read_split(name: str, split: str, data_dir: str | None,
     except Exception as error:  # there is no end to what a damaged file can raise
         keep = isinstance(error, (PermissionError, tf.errors.PermissionDeniedError, MemoryError))
         advice = "" if keep else ": remove this folder, and the data set will be downloaded again"
-        raise DataError(f"dataset {name} in {folder} cannot be read ({why(error)}){advice}"
+        raise DataError(f"dataset {name} in {folder / name} cannot be read ({why(error)}){advice}"
                         ) from error
     finally:
         logger.setLevel(level)
@@ -93,19 +93,24 @@ def is_prepared(name: str, data_dir: str | None) -> bool:
 
 
 def _download(tfds, builder):
-    import requests  # what TFDS downloads with: proxies and certificates are treated alike
     folder = builder.data_path.parents[1]
     (tfds.enable_progress_bar if sys.stderr.isatty() else tfds.disable_progress_bar)()
     print(f"Downloading {builder.name} to {folder}", file=sys.stderr, flush=True)
     try:
-        for url in list(builder.url_infos or ())[:1]:  # TFDS retries for over three minutes
-            try:
-                requests.head(url, timeout=10)  # any answer will do
-            except requests.RequestException as error:
-                raise OSError(f"no answer from {urllib.parse.urlsplit(url).hostname}") from error
+        _probe(builder.url_infos)
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk, or what was downloaded
         raise DataError(
             f"dataset {builder.name} is not in {folder} and cannot be downloaded ({why(error)}): "
             "give --data_dir=DIR, a folder where TensorFlow Datasets has prepared "
             "it, or use --dataset=digits to train, which needs no download") from error
+
+
+def _probe(urls):
+    """Asks once for the first of `urls`: without a network TFDS retries for over three minutes."""
+    import requests  # what TFDS downloads with: proxies and certificates are treated alike
+    for url in list(urls or ())[:1]:
+        try:
+            requests.head(url, timeout=10)  # any answer will do
+        except requests.RequestException as error:
+            raise OSError(f"no answer from {urllib.parse.urlsplit(url).hostname}") from error

@@ -26,16 +26,17 @@ FRAME = 16  # bytes around each record of an events file: its length and two che
 
 def keep_events(path: pathlib.Path, last_step: int) -> None:
     """Removes from a file of TensorBoard what lies after a step, or was cut short."""
-    content, end, kept = path.read_bytes(), 0, []
+    kept, end = [], 0  # where the records to keep lie in the file, and the last one's end
     with contextlib.suppress(tf.errors.DataLossError):  # cut short
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             start, end = end, end + len(record) + FRAME
             if event_pb2.Event.FromString(record).step <= last_step:
-                kept.append(content[start:end])
+                kept.append(slice(start, end))
     if len(kept) < 2:  # the first record is the version of the format
         path.unlink()
-    elif sum(map(len, kept)) < len(content):
-        write_whole(path, b"".join(kept))
+    elif sum(part.stop - part.start for part in kept) < path.stat().st_size:
+        content = path.read_bytes()
+        write_whole(path, b"".join(content[part] for part in kept))
 
 
 @contextlib.contextmanager
@@ -52,10 +53,11 @@ class Log:
 
     def __init__(self, workdir, trainer, changed):
         self.workdir, self.trainer = pathlib.Path(workdir), trainer
-        self.first_step, self.began = int(trainer.step), time.perf_counter()
+        self.first_step = int(trainer.step)
         self.writers, self.profile = {}, contextlib.ExitStack()
         self.unheard = False  # whether the reader of the terminal's lines has gone
         self._forget(self.first_step)
+        self.began = time.perf_counter()
         self.bar = tqdm(total=trainer.config.train_steps, initial=self.first_step, unit=" steps",
                         file=sys.stdout, dynamic_ncols=True, disable=None)  # only on a terminal
         if self.first_step:
@@ -158,14 +160,15 @@ class Log:
         """Where the strokes of a step are drawn."""
         return self.workdir / f"strokes-{step}.gif"
 
-    def pictures(self, step: int, images: dict[str, np.ndarray], frames: dict[str, np.ndarray],
+    def pictures(self, step: int, images: dict[str, np.ndarray], animations: dict[str, np.ndarray],
                  histograms: dict[str, tf.Tensor]) -> None:
         """Writes what `pictures.draw` returned to TensorBoard, and the samples' GIF to the run."""
         with self._plotting("train", step):
-            for tag, picture in images.items():
-                tf.summary.image(tag, picture[np.newaxis])
-            for tag, moving in frames.items():
-                (height, width), gif = moving.shape[1:3], strokes.encode_gif(moving)
+            for tag, image in images.items():
+                tf.summary.image(tag, image[np.newaxis])
+            for tag, frames in animations.items():
+                height, width = frames.shape[1:3]
+                gif = strokes.encode_gif(frames)
                 # tf.summary.image encodes as PNG; the plugin shows whatever image it is given
                 tf.summary.write(tag, tf.constant([str(width), str(height), gif]),
                                  metadata=metadata.create_summary_metadata(tag, ""))

@@ -51,7 +51,12 @@ def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     waits for a `beside`. A second one does what it did before, for those who do not want to wait,
     but a KeyboardInterrupt waits until TensorFlow has ended a compilation.
     """
-    received = []
+    received, numbers = [], []
+    if threading.current_thread() is threading.main_thread():  # others can set no handler
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # under nohup a run outlives its terminal
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
     with contextlib.ExitStack() as handlers:  # puts back those that were there before
 
         def receive(*_):
@@ -59,12 +64,9 @@ def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
             handlers.close()
             say("Stopping after this call, to save what was trained.")
 
-        if threading.current_thread() is threading.main_thread():  # others can set no handler
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                number = getattr(signal, name, None)  # Windows has no SIGHUP
-                # under nohup a run outlives its terminal
-                if number and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
-                    handlers.callback(signal.signal, number, signal.signal(number, receive))
+        for number in numbers:
+            before = signal.signal(number, receive)
+            handlers.callback(signal.signal, number, before)
         yield lambda: bool(received)
 
 
@@ -175,8 +177,11 @@ class _Loop:
         if not self.step:  # something to look at from the start
             log.graph(pictures.graph(trainer.model))
             self._draw()
-        # at this step there is a checkpoint, and where a run had ended there are pictures
-        due = [self._save, *([self._draw] if log.gif(self.step).exists() else [])]
+        # the events of this step, which the end does not repeat: where a run goes on there is a
+        # checkpoint, and where it had ended there are pictures too
+        due = [self._save]
+        if log.gif(self.step).exists():
+            due.append(self._draw)
         started = time.perf_counter()
         while self.step < config.train_steps:
             if self.step in self.profile_steps[:1]:

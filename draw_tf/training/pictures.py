@@ -23,7 +23,7 @@ def draw(model: ImageModel, shown: np.ndarray) -> tuple[
         dict[str, np.ndarray], dict[str, np.ndarray], dict[str, tf.Tensor]]:
     """Draws new images, and `shown` [N, H, W, C] anew, under their tags in TensorBoard.
 
-    Returns pictures, uint8 [h, w, 3] each; frames of animations, uint8 [T + 1, h, w, 3] each; and
+    Returns pictures, uint8 [h, w, 3] each; animations, uint8 [T + 1 frames, h, w, 3] each; and
     for histograms the parameters of the windows, [T, N, 1] each.
     """
     trace, generation = model.trace(shown), model.generate(SHOWN, seed=0)
@@ -33,19 +33,18 @@ def draw(model: ImageModel, shown: np.ndarray) -> tuple[
     images = {"reconstructions": tiles.side_by_side(pairs),
               "kl_step_nats": tiles.bars(tf.reduce_mean(trace.kl_nats, axis=1).numpy()),
               "samples": tiles.grid(tiles.to_uint8(drawn[-1], 2))}
-    frames = {"strokes/reconstructions": strokes.stroke_frames(redrawn, model.boxes(trace)),
-              "strokes/samples": strokes.stroke_frames(drawn, model.boxes(generation))}
-    return images, frames, {
-        f"{scope}/{name}": getattr(window, name)
+    animations = {"strokes/reconstructions": strokes.stroke_frames(redrawn, model.boxes(trace)),
+                  "strokes/samples": strokes.stroke_frames(drawn, model.boxes(generation))}
+    return images, animations, {
+        f"{scope}/{name}": getattr(window, name)  # [T, N, 1]
         for scope, window in (("read", trace.read), ("write", trace.write)) if window
         for name in ("gx", "gy", "delta", "sigma2", "gamma")}
 
 
 def graph(model: ImageModel) -> tf.compat.v1.GraphDef:
     """The graph of one step, small enough to read in TensorBoard."""
-    images, noise = (
-        tf.TensorSpec([SHOWN, *shape], model.compute_dtype, name) for name, shape in (
-            ("images", model.config.image_shape), ("noise", [model.config.latent_size])))
+    images = tf.TensorSpec([SHOWN, *model.config.image_shape], model.compute_dtype, "images")
+    noise = tf.TensorSpec([SHOWN, model.config.latent_size], model.compute_dtype, "noise")
     step = tf.function(model.one_step, autograph=False).get_concrete_function(images, noise)
     graph = step.graph.as_graph_def()
     # the nodes that only hand out results would hide the model's

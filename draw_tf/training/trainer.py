@@ -33,9 +33,10 @@ def auto_steps_per_call(config: TrainConfig) -> int:
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate at each step: held, or falling exponentially in a run's second half.
+    """The learning rate at each step: held, or lowered, and at the end cooled to zero.
 
-    In the last `cooldown_steps` of the run it also falls linearly to zero.
+    The exponential schedule lowers it in the second half of the run, to `final_learning_rate`. In
+    the last `cooldown_steps` it also falls linearly to zero.
     """
 
     def __init__(self, config: TrainConfig):
@@ -78,8 +79,8 @@ class Trainer:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
         with contextlib.ExitStack() as at_end, self.strategy.scope():
-            at_end.callback(random.setstate, random.getstate())
-            random.seed(config.seed)  # Keras's initializers take their seeds from it
+            at_end.callback(random.setstate, random.getstate())  # nothing after the block is seeded
+            random.seed(config.seed)  # Keras's initializers take their seeds from Python
             make = functools.partial(make_model, model_config, config.unroll)
             self.model = make()
             # what is evaluated and drawn from: the averaged weights where there are any
@@ -99,20 +100,22 @@ class Trainer:
         self._compiled_steps = graph(self._steps,
                                      jit_compile=config.jit_compile and self.replicas == 1)
         self._compiled_gradients = graph(self._gradients, jit_compile=config.jit_compile)
-        # of a number of each replica, copied because only what a replica made can be reduced
-        self._compiled_sum = graph(lambda x: self.strategy.reduce(
-            "SUM", self.strategy.run(tf.identity, args=(x,)), axis=None))  # []
+        self._compiled_sum = graph(self._sum)
         self.evaluator = Evaluator(self.evaluated, config.jit_compile)
 
     def start(self, images: Images) -> None:
-        """Sets the first weights by the `start` setting; ConfigError if it is no run that fits."""
+        """Sets the first weights as the `start` setting asks.
+
+        Raises ConfigError where it names a run that cannot be read or has other shapes.
+        """
         start = self.config.start
         if start == "data":
             self.model.start_from_data(images.mean())
         elif start != "listing":
             try:
-                weights = checkpoints.named_weights(checkpoints.load(start)).items()
-                checkpoints.assign_weights(self.model, {name: x.numpy() for name, x in weights})
+                weights = checkpoints.named_weights(checkpoints.load(start))
+                checkpoints.assign_weights(
+                    self.model, {name: weight.numpy() for name, weight in weights.items()})
             except (WorkdirError, ValueError) as error:
                 raise ConfigError(f"start={start} must be listing, data, or a run of this model's "
                                   f"shapes ({error})") from error
@@ -133,6 +136,11 @@ class Trainer:
         if self.config.distribute != "multi_worker":
             return wish
         return bool(self._compiled_sum(tf.constant(float(wish))) > 0)
+
+    def _sum(self, x):
+        """The sum [] of each replica's x []."""
+        # a copy, for only what a replica made can be reduced
+        return self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(x,)), axis=None)
 
     def check_workers(self) -> None:
         """Raises TrainingError unless all processes that train together are at the same step."""
