@@ -7,6 +7,7 @@ size. Letters in shapes: N images in a batch, T steps, Z latent variables, K imp
 
 import functools
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -14,8 +15,9 @@ import tensorflow as tf
 from draw_tf import checkpoints, data
 from draw_tf.config import check_whole
 from draw_tf.errors import ConfigError
+from draw_tf.files import PathLike
 from draw_tf.models import losses
-from draw_tf.models.draw import DRAW
+from draw_tf.models.base import ImageModel
 from draw_tf.noise import evaluation_noise
 
 # Images times importance samples in one pass; more would take memory and not be faster.
@@ -28,7 +30,7 @@ class Evaluator:
     `jit_compile` compiles them with XLA; a pass has about `rows` images times importance samples.
     """
 
-    def __init__(self, model: DRAW, jit_compile: bool = True, rows: int = ROWS):
+    def __init__(self, model: ImageModel, jit_compile: bool = True, rows: int = ROWS):
         self.model, self.rows = model, rows
         compiled = functools.partial(tf.function, jit_compile=jit_compile, autograph=False)
         self._compiled_weights = compiled(self._log_weights)
@@ -59,7 +61,7 @@ class Evaluator:
             count, first = count + float(tf.reduce_sum(weights)), first + len(images)
         return total / count
 
-    def means(self, dataset, samples: int = 1) -> np.ndarray:
+    def means(self, dataset: Iterable, samples: int = 1) -> np.ndarray:
         """The bound's terms, nats per image, for each of several draws: [samples, 1 + T]."""
         def batch_sum(images, weights, first):
             means = np.stack([
@@ -68,7 +70,7 @@ class Evaluator:
             return float(tf.reduce_sum(weights)) * means.astype(np.float64)
         return self._average(dataset, batch_sum)
 
-    def importance_weighted(self, dataset, samples: int) -> float:
+    def importance_weighted(self, dataset: Iterable, samples: int) -> float:
         """The importance-weighted bound (`losses.importance_weighted_nats`, K = `samples`) in nats.
 
         Only `rows` images times samples pass through the model at a time; their log weights, one
@@ -87,9 +89,10 @@ class Evaluator:
         return self._average(dataset, batch_sum)
 
 
-def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none", batch_size: int = 100,
-                   noise_samples: int = 1, importance_samples: int | None = None,
-                   jit_compile: bool = True, watch=iter) -> dict:
+def evaluate_model(model: ImageModel, images: data.Images, binarize: str = "none",
+                   batch_size: int = 100, noise_samples: int = 1,
+                   importance_samples: int | None = None, jit_compile: bool = True,
+                   watch: Callable[[Iterable], Iterable] = iter) -> dict:
     """Evaluates a model on every image of a split.
 
     Args:
@@ -133,7 +136,7 @@ def evaluate_model(model: DRAW, images: data.Images, binarize: str = "none", bat
             "grey": binarize == "none" and bool(np.any(images.pixels % images.scale))}
 
 
-def evaluate_run(workdir, split: str = "test", dataset: str | None = None,
+def evaluate_run(workdir: PathLike, split: str = "test", dataset: str | None = None,
                  binarize: str | None = None, data_dir: str | None = None, **options) -> dict:
     """Evaluates the model of a run, or of weights that ship.
 

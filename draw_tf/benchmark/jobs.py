@@ -1,6 +1,7 @@
 """What the benchmark measures: the article's and the paper's model, and sweeps of one setting."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from draw_tf.config import DRAWConfig, TrainConfig
@@ -56,7 +57,8 @@ class Job:
         return auto_steps_per_call(self.config) if several else 1
 
 
-def make_jobs(configs, modes, tasks, sweeps, **settings) -> list[Job]:
+def make_jobs(configs: Iterable[str], modes: Iterable[str], tasks: Iterable[str],
+              sweeps: Iterable[str], **settings) -> list[Job]:
     """The jobs for names in CONFIGS, MODES, TASKS and SWEEPS, in the order of the table.
 
     The settings are fields of TrainConfig. Raises ConfigError for an unknown name, or a setting

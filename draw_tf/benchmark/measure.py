@@ -12,8 +12,9 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -165,7 +166,8 @@ def measure_apart(job: Job, seconds: float = 3.0, with_peak: bool = True) -> dic
                         ) from error
 
 
-def record(job: Job, times: Times, peaks, memory_mib, peak_memory_mib) -> dict:
+def record(job: Job, times: Times, peaks: Sequence[Any], memory_mib: float | None,
+           peak_memory_mib: float | None) -> dict:
     """What a measurement found: names, whole numbers, and numbers of four digits.
 
     A call is of `job.steps_per_call` steps, each of training or a batch generated. The peaks are

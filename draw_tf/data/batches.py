@@ -7,6 +7,7 @@ devices that share a batch see what one device would.
 """
 
 import math
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -30,7 +31,8 @@ def check_batch(batch_size: int, num_shards: int) -> None:
 
 
 def train_dataset(images: Images, *, batch_size: int, seed: int, start_step: int = 0,
-                  binarize: str = "none", num_shards: int = 1, shards=None) -> tf.data.Dataset:
+                  binarize: str = "none", num_shards: int = 1,
+                  shards: Iterable[int] | None = None) -> tf.data.Dataset:
     """The endless stream of training batches, each float32 [N/R, H, W, C] in [0, 1].
 
     Every image is seen once an epoch, in a new order every epoch; a batch may hold the end of one

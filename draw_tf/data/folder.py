@@ -27,7 +27,7 @@ OF_A_RUN = {"checkpoints", "weights.npz", "metrics.jsonl", ".lock"}  # beside co
 HELD_OUT = 0.1  # of the pictures
 
 
-def read(name: str, split: str, data_dir, shape: tuple[int, int, int]) -> np.ndarray:
+def read(name: str, split: str, data_dir: str | None, shape: tuple[int, int, int]) -> np.ndarray:
     """The pictures of "folder:PATH", cut to a shape's proportions and resized: uint8 [M, H, W, C].
 
     They are sorted by their path. About a tenth of them, at least one, is the test split: a picture

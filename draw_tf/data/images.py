@@ -90,7 +90,7 @@ class Images:
         """The shape (H, W, C) of one image."""
         return self.pixels.shape[1:]
 
-    def floats(self, indices=slice(None)) -> np.ndarray:
+    def floats(self, indices: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Some images, or all, as float32 [K, H, W, C] in [0, 1], for showing; never binarized."""
         return self.pixels[indices].astype(np.float32) / np.float32(self.scale)
 

@@ -32,7 +32,7 @@ def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(random.permutation(part.ravel()) for part in np.split(rows, [450], axis=1))
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Writes `digits.npz` beside this file."""
     images, labels = read_source(*argv[1:2])
     train, test = split_by_class(labels)

@@ -6,8 +6,9 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.config import ModelConfig, TrainConfig
 from draw_tf.devices import device_kind
 from draw_tf.errors import ConfigError, TrainingError, why, written
+from draw_tf.files import PathLike
 from draw_tf.models import losses
 from draw_tf.training import pictures
 from draw_tf.training.log import Log
@@ -70,7 +72,7 @@ def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         yield lambda: bool(received)
 
 
-def beside(call: Callable, *arguments):
+def beside(call: Callable, *arguments) -> Any:
     """Returns `call(*arguments)`, made in another thread.
 
     Python answers signals in its main thread alone, and not before TensorFlow returns there.
@@ -79,8 +81,9 @@ def beside(call: Callable, *arguments):
         return pool.submit(call, *arguments).result()
 
 
-def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir,
-                       train_images: data.Images, eval_images: data.Images, profile_steps=(),
+def train_and_evaluate(model_config: ModelConfig, config: TrainConfig, workdir: PathLike,
+                       train_images: data.Images, eval_images: data.Images,
+                       profile_steps: Sequence[int] = (),
                        strategy: tf.distribute.Strategy | None = None) -> dict | None:
     """Trains a model until `config.train_steps`, from where the run in `workdir` stands.
 
@@ -168,7 +171,7 @@ class _Loop:
         self.seconds = float(trainer.seconds)  # of training until then
         self.idle = 0  # steps in a row without an update, in whole lines
 
-    def run(self, stopping):
+    def run(self, stopping: Callable[[], bool]) -> dict | None:
         """Runs to the end, or until `stopping()` in any process; returns the last evaluation."""
         config, trainer, log = self.config, self.trainer, self.log
         events = ((config.log_every, self._report), (config.eval_every, self._evaluate),
