@@ -1,7 +1,8 @@
 """The two settings of a run: what the model is (DRAWConfig) and how it is trained (TrainConfig).
 
-They travel as JSON in a run's `config.json`. Each field declares its help text and its range beside
-its default; checks, which raise ConfigErrors, and command line flags are made from these.
+Both are frozen and travel as JSON in a run's `config.json`. Each field declares its help text and
+its range beside its default; checks and command line flags are made from these declarations.
+Making one with a field out of its range raises a ConfigError that names the field and the value.
 """
 
 import dataclasses
