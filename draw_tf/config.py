@@ -46,7 +46,8 @@ def check_whole(at_least: int, **values: object) -> None:
 
 def _check_field(field: dataclasses.Field, value: Any) -> None:
     """Raises ConfigError unless `value` is of the field's type and in its declared range."""
-    kind, meta = type(field.default), field.metadata
+    kind: Any = type(field.default)
+    meta = field.metadata
     if kind is tuple:
         fits = isinstance(value, (tuple, list)) and len(value) == 3 and all(
             type(side) is int and 0 < side < 2**13 for side in value)
