@@ -76,7 +76,10 @@ def define_flags(config_class) -> None:
 
 
 def given_fields(config_class) -> dict:
-    """The fields of a settings class that the command line sets, with their values."""
+    """The fields of a settings class that the command line sets, with their values.
+
+    The others have the class's defaults, in which classes that share a flag may differ.
+    """
     return {field.name: FLAGS[field.name].value for field in dataclasses.fields(config_class)
             if field.name in FLAGS and FLAGS[field.name].present}
 

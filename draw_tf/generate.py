@@ -83,7 +83,8 @@ def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray 
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, got {num}")
     order = np.random.default_rng(seed).permutation(len(images))
     chosen = np.arange(num) if given.image else order[:num]  # [N]
-    return images.floats(chosen), None if images.labels is None else images.labels[chosen]
+    labels = None if images.labels is None else images.labels[chosen]  # [N]
+    return images.floats(chosen), labels  # [N, H, W, C]
 
 
 def draw(given, mode, model, seed, images, known):

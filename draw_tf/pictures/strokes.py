@@ -96,10 +96,12 @@ def _sheets(parts, columns):
 
     Each of `parts` has some tiles of each image, [F, N, some, h, w, 3], or [1, ...] for all frames.
     """
-    count = max(map(len, parts))
-    cells = np.concatenate([np.broadcast_to(part, (count, *part.shape[1:])) for part in parts],
-                           axis=2)  # [F, N, tiles of an image, h, w, 3]
-    return np.stack([tiles.grid(np.concatenate(frame), columns) for frame in cells])
+    frames = []
+    for number in range(max(map(len, parts))):
+        cells = np.concatenate([part[min(number, len(part) - 1)] for part in parts],
+                               axis=1)  # [N, tiles of an image, h, w, 3]
+        frames.append(tiles.grid(np.concatenate(cells), columns))
+    return np.stack(frames)
 
 
 def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> bytes:
