@@ -1,8 +1,8 @@
 """A page for the browser on which the model itself runs: draw a digit, and it is redrawn.
 
 The page is `explorer/page.html` with the scripts beside it, the weights and the numbers of a run
-put in; it loads nothing.
-Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
+put in; it loads nothing. Letters in shapes: T steps, N images, H height, W width, C channels,
+Z latent size.
 """
 
 import base64

@@ -207,8 +207,8 @@ def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int =
     elif ending == ".gif":
         across = None
     rows, across, scale = tiles.layout((count, *config.image_shape), across, redrawn)
-    height, width = (number * (scale * side + tiles.GAP) - tiles.GAP for number, side in
-                     ((rows, config.image_shape[0]), (across, config.image_shape[1])))
+    height, width = (number * (scale * side + tiles.GAP) - tiles.GAP for number, side
+                     in zip((rows, across), config.image_shape[:2], strict=True))
     if ending == ".gif" and max(height, width) > LARGEST_SIDE:
         raise ConfigError(f"a GIF has at most {LARGEST_SIDE} pixels a side, and {count} "
                           f"images would be {width} x {height}: give a .png or fewer images")
