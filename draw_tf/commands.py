@@ -23,7 +23,7 @@ _HELP = {"help", "helpshort", "helpfull", "h", "?"}
 _VALUES = {"checkpoint": "PATH", "name": "NAME"}  # what is asked for where a flag is missing
 _DEVICES = {"gpu", "gpus", "gpu_id", "device", "devices", "cuda", "cpu", "use_gpu"}
 # What other programs call our flags; of several of ours, the first that the command has is meant.
-_ELSEWHERE = {theirs: ours.split() for ours, names in {
+_THEIRS = {
     "train_steps": "epochs epoch num_epochs max_epochs steps num_steps max_steps iterations "
                    "num_iterations iters",
     "batch_size": "batch bs batchsize train_batch_size", "learning_rate": "lr rate step_size",
@@ -38,7 +38,8 @@ _ELSEWHERE = {theirs: ours.split() for ours, names in {
     "read_attention": "attention attn read_attn", "importance_samples": "k iwae iwae_samples",
     "read_size": "attention_n read_n", "write_size": "write_n", "seed": "random_seed",
     "num": "n count samples num_samples n_samples num_images", "flagfile": "config cfg flags",
-    "clip_norm": "clip grad_clip clip_grad max_grad_norm"}.items() for theirs in names.split()}
+    "clip_norm": "clip grad_clip clip_grad max_grad_norm"}
+_ELSEWHERE = {name: ours.split() for ours, names in _THEIRS.items() for name in names.split()}
 
 
 def keep_freed_memory() -> bool:
@@ -75,7 +76,10 @@ def define_flags(config_class) -> None:
 
 
 def given_fields(config_class) -> dict:
-    """The fields of a settings class that the command line sets, with their values."""
+    """The fields of a settings class that the command line sets, with their values.
+
+    The others have the class's defaults, in which classes that share a flag may differ.
+    """
     return {field.name: FLAGS[field.name].value for field in dataclasses.fields(config_class)
             if field.name in FLAGS and FLAGS[field.name].present}
 
@@ -232,4 +236,9 @@ def command(define, says_device: bool = False):
 
     `define` defines its flags: at import they could clash with those of another command.
     """
-    return lambda main: lambda: start(define, main, says_device)
+    def decorate(main):
+        def run():
+            start(define, main, says_device)
+        return run
+
+    return decorate

@@ -1,7 +1,8 @@
 """The two settings of a run: what the model is (DRAWConfig) and how it is trained (TrainConfig).
 
-They travel as JSON in a run's `config.json`. Each field declares its help text and its range beside
-its default; checks, which raise ConfigErrors, and command line flags are made from these.
+Both are frozen and travel as JSON in a run's `config.json`. Each field declares its help text and
+its range beside its default; checks and command line flags are made from these declarations.
+Making one with a field out of its range raises a ConfigError that names the field and the value.
 """
 
 import dataclasses
@@ -43,32 +44,38 @@ def check_whole(at_least: int, **values: object) -> None:
         _require(inside, name, value, f"a whole number from {at_least} to {2**31 - 1}")
 
 
+def _check_field(field: dataclasses.Field, value: Any) -> None:
+    """Raises ConfigError unless `value` is of the field's type and in its declared range."""
+    kind: Any = type(field.default)
+    meta = field.metadata
+    if kind is tuple:
+        fits = isinstance(value, (tuple, list)) and len(value) == 3 and all(
+            type(side) is int and 0 < side < 2**13 for side in value)
+        rule = "three whole numbers above 0 and below 8192: height, width, channels"
+    elif meta["choices"]:
+        fits = isinstance(value, str) and value in meta["choices"]
+        rule = f"one of {', '.join(meta['choices'])}"
+    else:
+        bounds = {name: meta[name] for name in _BOUNDS if meta[name] is not None}
+        fits = (isinstance(value, (int, float) if kind is float else kind)
+                and isinstance(value, bool) == (kind is bool)
+                and (kind is not float or abs(value) <= sys.float_info.max)
+                and all(_BOUNDS[name](value, bound) for name, bound in bounds.items()))
+        words = " and ".join(f"{name} {bound}" for name, bound in bounds.items())
+        words = words.replace("at_least", "of at least" if kind is int else "at least")
+        rule = f"{_KINDS[kind]} {words}".strip()
+    _require(fits, field.name, value, rule)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Settings:
-    """Fields that are checked when they are set: for their default's type and declared range."""
+    """Settings whose fields are checked when they are made."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            kind: Any = type(field.default)
-            value, meta = getattr(self, field.name), field.metadata
-            if kind is tuple:
-                fits = isinstance(value, (tuple, list)) and len(value) == 3 and all(
-                    type(side) is int and 0 < side < 2**13 for side in value)
-                rule = "three whole numbers above 0 and below 8192: height, width, channels"
-            elif meta["choices"]:
-                fits = isinstance(value, str) and value in meta["choices"]
-                rule = f"one of {', '.join(meta['choices'])}"
-            else:
-                bounds = {name: meta[name] for name in _BOUNDS if meta[name] is not None}
-                fits = (isinstance(value, (int, float) if kind is float else kind)
-                        and isinstance(value, bool) == (kind is bool)
-                        and (kind is not float or abs(value) <= sys.float_info.max)
-                        and all(_BOUNDS[name](value, bound) for name, bound in bounds.items()))
-                words = " and ".join(f"{name} {bound}" for name, bound in bounds.items())
-                words = words.replace("at_least", "of at least" if kind is int else "at least")
-                rule = f"{_KINDS[kind]} {words}".strip()
-            _require(fits, field.name, value, rule)
-            if kind is tuple:  # JSON gives a list
+            value = getattr(self, field.name)
+            _check_field(field, value)
+            if isinstance(value, list):  # a shape from JSON
                 object.__setattr__(self, field.name, tuple(value))
 
 

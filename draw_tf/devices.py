@@ -53,7 +53,10 @@ def in_words() -> str:
 
 
 def unused_card() -> str | None:
-    """A sentence about an NVIDIA card that TensorFlow does not use, and why; None without one."""
+    """A sentence about an NVIDIA card of this machine that TensorFlow does not use, and why.
+
+    None where it uses one, or there is none.
+    """
     if device_kind() == "GPU" or not (names := _card_names()):
         return None
     import tensorflow as tf
@@ -86,4 +89,4 @@ def _card_names():
             text = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True,
                                   errors="replace", timeout=20).stdout
             names = re.findall(r"^GPU \d+: (.+?) \(UUID", text, re.MULTILINE)
-    return names or ["NVIDIA card"] * card_is_there()
+    return names or (["NVIDIA card"] if card_is_there() else [])

@@ -15,6 +15,8 @@ from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.files import check_output, local_path, write_whole
 from draw_tf.pictures import curves, tiles
 
+BLOCK = 2000  # training images
+
 
 def _define_flags():
     flags.DEFINE_list("workdirs", [], "folders of runs, whose names become those of the curves")
@@ -28,7 +30,8 @@ def _define_flags():
 def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
     """Writes `out`/NAME.jsonl for each run, and `out`/training.png of all.
 
-    Raises ConfigError for two runs of one name, and WorkdirError for one without metrics.
+    Raises ConfigError where two runs have the same name, WorkdirError for one without metrics, and
+    MissingPackageError where matplotlib is not installed.
     """
     runs = {}
     for workdir in map(checkpoints.resolve, workdirs):
@@ -48,7 +51,10 @@ def draw_runs(workdirs: list[str], out: pathlib.Path) -> None:
 
 
 def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None = None) -> None:
-    """Writes `out`/samples.png; see `tiles.samples_and_nearest`."""
+    """Writes `out`/samples.png; see `tiles.samples_and_nearest`.
+
+    Raises what `checkpoints.load` and `data.load` raise.
+    """
     model = checkpoints.load(workdir)
     _, config = checkpoints.read_config(checkpoints.resolve(workdir))
     images = data.load(config.dataset, "train", data_dir, model.config.image_shape)
@@ -56,7 +62,7 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
         images = images.binarized()
     samples = model.generate(num, seed=0).images[-1].numpy()  # [N, H, W, C]
     # a block at a time: all images as floats may not fit into memory
-    blocks = (images.floats(slice(first, first + 2000)) for first in range(0, len(images), 2000))
+    blocks = (images.floats(slice(first, first + BLOCK)) for first in range(0, len(images), BLOCK))
     nearest = np.concatenate([block[tiles.nearest(samples, block)] for block in blocks])
     write_whole(out / "samples.png", tiles.encode_png(tiles.samples_and_nearest(samples, nearest)))
     print(out / "samples.png")

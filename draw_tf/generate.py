@@ -83,7 +83,8 @@ def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray 
         raise ConfigError(f"num must be at most the {len(images)} images of {images}, got {num}")
     order = np.random.default_rng(seed).permutation(len(images))
     chosen = np.arange(num) if given.image else order[:num]  # [N]
-    return images.floats(chosen), None if images.labels is None else images.labels[chosen]
+    labels = None if images.labels is None else images.labels[chosen]  # [N]
+    return images.floats(chosen), labels  # [N, H, W, C]
 
 
 def draw(given, mode, model, seed, images, known):
@@ -98,8 +99,10 @@ def draw(given, mode, model, seed, images, known):
         return tf.nest.map_structure(
             lambda *x: None if x[0] is None else tf.concat(x, axis=1), *parts)
 
-    if mode == "complete":  # a page shows one pass, without a guess
-        candidates, sweeps = (32, 1) if given.out.lower().endswith(".html") else (8, 6)
+    if mode == "complete":
+        # a page shows one pass, without a guess
+        page = local_path(given.out, "out").suffix.lower() == ".html"
+        candidates, sweeps = (32, 1) if page else (8, 6)
         many = np.repeat(images, given.imaginations, axis=0)  # [N K, H, W, C]
         return in_batches(lambda k: imagine(model, many[k], known, int(rng.integers(2**31)),
                                             candidates, sweeps), len(many), 400 // candidates)

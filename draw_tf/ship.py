@@ -58,8 +58,10 @@ def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
     """Writes a run's settings, weights, test bound and model card to `folder`/`name`.
 
     `half` rounds the weights to float16, and `note` says how they were trained. Options, result and
-    errors are those of `evaluation.evaluate_run`, which is given the weights as written. Raises
-    also ConfigError for a bad name, and WorkdirError where the folder cannot be written.
+    errors are those of `evaluation.evaluate_run`, which is given the weights as written.
+
+    Raises also ConfigError where the name has characters other than a-z, 0-9, - and _, and
+    WorkdirError where the folder cannot be written.
     """
     if not re.fullmatch("[a-z0-9_-]+", name):
         raise ConfigError(f"name must be of lower-case letters, digits, - and _, got {name!r}")
@@ -74,21 +76,27 @@ def ship(workdir: PathLike, name: str, half: bool = False, note: str = "",
             checkpoints.save_weights(model, new / WEIGHTS, np.float16 if half else np.float32, step)
             report = evaluate_run(new, **options)
             write_json(new / EVALUATION, report)
-            made = [note] if note else []
-            if step is not None:
-                seconds = [line["seconds"] for line in checkpoints.read_metrics(workdir)
-                           if isinstance(line.get("seconds"), float)]
-                minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
-                made.append(f"This took {step:,} steps of training{minutes}.")
-            write_whole(new / "README.md", card(new, name, "\n\n".join(made)))
+            trained = _trained(step, checkpoints.read_metrics(workdir))
+            made = "\n\n".join(filter(None, (note, trained)))
+            write_whole(new / "README.md", card(new, name, made))
             (folder / name).mkdir(exist_ok=True)
             for path in new.iterdir():
                 path.replace(folder / name / path.name)
     return report
 
 
+def _trained(step, metrics):
+    """A sentence on how long a training took, from its metrics; empty where no step is known."""
+    seconds = [line["seconds"] for line in metrics if isinstance(line.get("seconds"), float)]
+    minutes = f" in {seconds[-1] / 60:.1f} minutes" if seconds else ""
+    return "" if step is None else f"This took {step:,} steps of training{minutes}."
+
+
 def card(folder: pathlib.Path, name: str, made: str) -> str:
-    """The model card of a folder's settings, weights and evaluation; `made` says how it was."""
+    """The model card of a folder's settings, weights and evaluation.
+
+    `made` says how the weights were trained. Raises WorkdirError where the settings cannot be read.
+    """
     config, _ = checkpoints.read_config(folder)
     report = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     content = (folder / WEIGHTS).read_bytes()
@@ -105,7 +113,7 @@ def card(folder: pathlib.Path, name: str, made: str) -> str:
         else "A plain variational autoencoder",
         weights=sum(weight.size for weight in weights), dtype=weights[0].dtype,
         limits="".join(f"- {text}\n" for field, text in LIMITS.items() if report[field]),
-        numbers="".join(f"| {what} | {report[field]:.2f} |\n".format(**report)
+        numbers="".join(f"| {what.format(**report)} | {report[field]:.2f} |\n"
                         for what, field in numbers.items() if report[field] is not None),
         settings="".join(f"| {field} | {value} |\n"
                          for field, value in dataclasses.asdict(config).items()),

@@ -72,7 +72,7 @@ def load_listing_weights(model: DRAW, weights: Mapping[str, np.ndarray]) -> None
             if name.endswith("bias"):
                 f = f + FORGET_BIAS
             value = np.concatenate([i, f, j, o], axis=-1)  # [inputs + D, 4D] or [4D]
-        ends = np.cumsum([shape[0] for shape in shapes.values()])
+        ends = np.cumsum([shape[0] for shape in shapes.values()])  # the rows of one part or two
         ours.update(zip(shapes, np.split(value, ends[:-1]), strict=True))
     workdirs.assign_weights(model, ours)
 
@@ -106,19 +106,21 @@ def _infer_config(weights, image_shape, **fields):
         require(np.ndim(weights[name]) == 2, name)
         return np.shape(weights[name])
 
-    def set_size(scope, name, numbers, depth):
-        """Sets the n of a grid [n, n, depth] that has this many numbers."""
-        fields[f"{scope}_size"] = n = math.isqrt(max(numbers, 0) // depth)
+    def side(name, numbers, depth):
+        """The n of a grid [n, n, depth] that has this many numbers."""
+        n = math.isqrt(max(numbers, 0) // depth)
         require(n > 0 and n * n * depth == numbers, name)
+        return n
 
     DRAWConfig(image_shape=image_shape, read_size=1, write_size=1)  # raises if it is no shape
+    channels = image_shape[2]
     hidden, latent = shape("mu/Linear/Matrix")
     kernel, patch = "encoder/lstm_cell/kernel", "writeW/Linear/Matrix"
     reads, writes = "read/Linear/Matrix" in weights, patch in weights
     if reads:  # the encoder's input: two glimpses, the decoder's h, and its own
-        set_size("read", kernel, shape(kernel)[0] - 2 * hidden, 2 * image_shape[2])
+        fields["read_size"] = side(kernel, shape(kernel)[0] - 2 * hidden, 2 * channels)
     if writes:
-        set_size("write", patch, shape(patch)[1], image_shape[2])
+        fields["write_size"] = side(patch, shape(patch)[1], channels)
     return DRAWConfig(image_shape=image_shape, hidden_size=hidden, latent_size=latent,
                       read_attention=reads, write_attention=writes, equations="article", **fields)
 
@@ -128,9 +130,9 @@ def import_checkpoint(checkpoint: PathLike, workdir: PathLike,
                       shared_noise: bool = True) -> DRAWConfig:
     """Makes a workdir of the listing's checkpoint (see `read_checkpoint`); returns its settings.
 
-    The other arguments, as in DRAWConfig, do not show in the checkpoint. Raises ConfigError where
-    it cannot be read or is not the listing's, and WorkdirError where the workdir, made if it is
-    missing, holds a run already or cannot be written.
+    The other arguments, as in DRAWConfig, do not show in the checkpoint. The workdir is made if it
+    is missing. Raises ConfigError where the checkpoint cannot be read or is not the listing's, and
+    WorkdirError where the workdir holds a run already or cannot be written.
     """
     workdir = workdirs.check_name(workdir)
     with written(f"workdir {workdir}"):

@@ -59,7 +59,10 @@ def save(checkpoint: tf.train.Checkpoint, workdir: PathLike, step: int) -> None:
 
 
 def tidy(workdir: PathLike, step: int) -> None:
-    """Ends a `save` of this step that was killed, if none is later; may raise OSError."""
+    """Finishes a `save` of this step that was killed; may raise OSError.
+
+    Where there are later checkpoints, the next `save` does it.
+    """
     if saved_steps(workdir)[:1] == [step]:
         _prune(workdir, step)
 

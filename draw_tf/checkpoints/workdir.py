@@ -28,7 +28,10 @@ from draw_tf.files import PathLike, check_access, exists, tensorflow_path, write
 from draw_tf.models import make_model, model_class, named_weights
 from draw_tf.models.base import ImageModel
 
-CONFIG, WEIGHTS, METRICS, LOCK = "config.json", "weights.safetensors", "metrics.jsonl", ".lock"
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+METRICS = "metrics.jsonl"
+LOCK = ".lock"
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
 DEFAULT_WEIGHTS = "binarized_mnist"  # generate.py draws with these where --workdir is not given
 LARGEST = 2**27  # weights that a file may hold
@@ -113,7 +116,10 @@ def locked(workdir: PathLike) -> Iterator[None]:
 
 
 def read_metrics(workdir: PathLike) -> list[dict]:
-    """The lines of metrics.jsonl that have a `step`, and numbers, text or lists of these."""
+    """The lines of a run's metrics.jsonl, as dictionaries; what is not such a line is left out.
+
+    Each has a `step`, and values that are numbers, text, or lists of these.
+    """
     path = check_name(workdir) / METRICS
     with written(str(path), done="read"):
         content = path.read_text(encoding="utf-8", errors="replace") if exists(path) else ""
@@ -147,10 +153,10 @@ def save_weights(model: ImageModel, path: PathLike, dtype: type = np.float32,
 
 
 def read_weights(path: PathLike, config: ModelConfig) -> tuple[dict[str, np.ndarray], int | None]:
-    """What `save_weights` wrote, which may come from a stranger: weights by name, step or None.
+    """Reads what `save_weights` wrote: the weights by name, and their step or None.
 
-    Raises WorkdirError where it cannot be read or is not of a model with these settings, of which
-    names, shapes and number types are checked before any array is read.
+    The file may come from a stranger: names, shapes and number types are checked before any array
+    is read. Raises WorkdirError where it cannot be read, or is not of a model with these settings.
     """
     shapes = weight_shapes(config)
     try:
@@ -191,7 +197,10 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def check_shapes(wanted: Mapping[str, tuple], found: Mapping[str, tuple], what: str = "weight",
                  unknown: str = "not one of this model's") -> None:
-    """Raises ValueError unless both have the same names and shapes; see `unknown` for the rest."""
+    """Raises ValueError unless two dictionaries from name to shape are the same.
+
+    In the message, `what` names the kind, and `unknown` describes a name that only `found` has.
+    """
     for name in sorted(set(wanted) ^ set(found)):
         raise ValueError(f"the {what} {name[:99]!r} is {'missing' if name in wanted else unknown}")
     for name, shape in wanted.items():
@@ -207,8 +216,8 @@ def pretrained() -> list[str]:
 def resolve(workdir: PathLike) -> pathlib.Path:
     """The folder that a workdir, or the name of weights that ship, stands for.
 
-    A run comes before weights of its name, and these before any other folder. Raises WorkdirError
-    where there is nothing of that name.
+    A folder that holds a run comes before weights of the same name, and these before any other
+    folder. Raises WorkdirError where there is nothing of that name.
     """
     path, names = check_name(workdir), pretrained()
     with written(f"workdir {workdir}", done="read"):

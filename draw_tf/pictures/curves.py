@@ -39,7 +39,7 @@ def subplots(path: PathLike, *grid: int, **options):
 
 
 def kl_curve(path: PathLike, kl_step_nats: Sequence[float]) -> None:
-    """Plots the mean KL of each step: what it adds to the description of an image."""
+    """Plots the mean KL of each step to a PNG file: what it adds to the description of an image."""
     with subplots(path, figsize=(6, 4)) as axes:
         axes.set(xlabel="step", ylabel="KL (nats per image)")
         axes.plot(range(1, len(kl_step_nats) + 1), kl_step_nats, marker="o", markersize=3)
@@ -51,7 +51,8 @@ def kl_curve(path: PathLike, kl_step_nats: Sequence[float]) -> None:
 def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
     """Plots the bound of runs over training: thin on training batches, thick on held-out images.
 
-    `runs` maps a run's name to its metrics, as `thin_metrics` returns them.
+    The picture is a PNG file; `runs` maps a run's name to its metrics, as `thin_metrics` returns
+    them.
     """
     with subplots(path, figsize=(6, 4)) as axes:
         axes.set(xlabel="training step", ylabel="bound (nats per image)")
@@ -69,10 +70,12 @@ def training_curves(path: PathLike, runs: Mapping[str, Sequence[dict]]) -> None:
 
 
 def thin_metrics(lines: Sequence[dict], max_bytes: int = 200_000) -> list[dict]:
-    """A run's lines that have a bound, with numbers of six digits, in `max_bytes` of JSON at most.
+    """Thins a run's metrics until they are small enough to keep beside the code.
 
-    Until they fit, every other line of the split with the most lines is removed, but for the last.
-    Raises ValueError where the last lines alone take more.
+    Lines without a split or a finite bound are left out, and numbers are rounded to six digits.
+    Then every other line of the split with the most lines is removed, until the rest takes at most
+    `max_bytes` as lines of JSON; the last line of each split stays. Raises ValueError where these
+    alone take more.
     """
     kept: dict[str, list] = {}  # from a split to the place and the text of each of its lines
     for place, line in enumerate(lines):

@@ -1,7 +1,8 @@
 """A page for the browser on which the model itself runs: draw a digit, and it is redrawn.
 
-It is `explorer/page.html` with the scripts beside it, weights and a run put in; it loads nothing.
-Letters in shapes: T steps, N images, H height, W width, C channels, Z latent size.
+The page is `explorer/page.html` with the scripts beside it, the weights and the numbers of a run
+put in; it loads nothing. Letters in shapes: T steps, N images, H height, W width, C channels,
+Z latent size.
 """
 
 import base64
@@ -20,8 +21,8 @@ from draw_tf.models.steps import Generation, Trace
 
 # Data sets of one digit per image, fitted to 20 x 20 pixels and centred by its mass.
 DIGITS = ("digits", "colour_digits", "mnist", "binarized_mnist")
-Labels = Sequence[int | None] | np.ndarray | None
 FILES = ("page.html", "model.js", "pictures.js", "pad.js", "pen.js", "page.js")
+Labels = Sequence[int | None] | np.ndarray | None  # which digit each image is
 
 
 def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = None,
@@ -33,9 +34,15 @@ def page(model: DRAW, steps: Trace | Generation, images: np.ndarray | None = Non
     image, and ask for new images. Raises ValueError for a model that is not a DRAW, for a Trace
     without its images, or where C is neither 1 nor 3.
 
-    Arguments are those of `strokes.save`; `images` [N, H, W, C] and `labels`, digits or None, are
-    one for each canvas. What is drawn on the page is brought to the manner of the images that
-    `train` names; without it, the shape and the values of `images` decide.
+    Args:
+      model, steps: the model that made the steps, and these.
+      images: the images that a Trace redraws, [N, H, W, C] in [0, 1]; None for a Generation.
+      caption: a line of text at the end of the page, such as the command that made it.
+      boxes: whether attention windows are shown when the page opens.
+      known: for `complete`, 1 where a pixel was known and 0 elsewhere, broadcast to [H, W, C].
+      labels: which digit each image is, or None, for N images.
+      train: how the model was trained. What is drawn on the page is brought to the manner of its
+        images. Without it, the shape and the values of images decide.
     """
     if not isinstance(model, DRAW):
         raise ValueError(f"model must be a DRAW, got {type(model).__name__}")

@@ -45,13 +45,14 @@ def film_strip(probabilities: np.ndarray, boxes: Boxes = None, scale: int | None
                max_columns: int | None = None, inputs: np.ndarray | None = None) -> np.ndarray:
     """One picture as in the paper's figures: one row per image, one column per step.
 
-    At most `max_columns` steps are shown (None: all), evenly spaced, the last being the finished
-    images without boxes. Images that are redrawn, `inputs` [N, H, W, C] in [0, 1], come first.
+    The last column is always the last step: the finished images, without boxes. At most
+    `max_columns` steps are shown, evenly spaced (None: all). The images that are redrawn, `inputs`
+    [N, H, W, C] in [0, 1], come before the first step.
     """
     steps = len(probabilities)
     columns = min(steps, max_columns or steps)
     across = columns + (inputs is not None)
-    *_, scale = tiles.layout(probabilities.shape[1:], across, scale=scale)
+    _, _, scale = tiles.layout(probabilities.shape[1:], across, scale=scale)
     shown = np.rint(np.linspace(0, steps - 1, columns)).astype(int)[:-1]  # [columns - 1]
     drawn = _draw_steps(probabilities, boxes, scale, shown)  # [columns, N, h, w, 3]
     return _sheets([*_still(inputs, scale), drawn.swapaxes(0, 1)[np.newaxis]], across)[0]
@@ -91,18 +92,26 @@ def _still(images, scale):
 
 
 def _sheets(parts, columns):
-    """Frames [F, h, w, 3] of tiles [F, N, some, h, w, 3], or [1, ...]: row by row, as the parts."""
-    frames = max(map(len, parts))
-    cells = np.concatenate([np.broadcast_to(part, (frames, *part.shape[1:])) for part in parts], 2)
-    return np.stack([tiles.grid(np.concatenate(frame), columns) for frame in cells])
+    """Lays out frames [F, h, w, 3], in which the tiles of an image follow each other.
+
+    Each of `parts` has some tiles of each image, [F, N, some, h, w, 3], or [1, ...] for all frames.
+    """
+    frames = []
+    for number in range(max(map(len, parts))):
+        cells = np.concatenate([part[min(number, len(part) - 1)] for part in parts],
+                               axis=1)  # [N, tiles of an image, h, w, 3]
+        frames.append(tiles.grid(np.concatenate(cells), columns))
+    return np.stack(frames)
 
 
 def encode_gif(frames: np.ndarray, frame_ms: int = 120, hold_ms: int = 1000) -> bytes:
     """Encodes frames, uint8 [F, h, w, 3], as a GIF that plays in a loop and holds the last frame.
 
-    Times are in milliseconds, of which the format counts tens. Greys and boxes come back within 1,
-    colour images in the 256 colours that suit each frame best. Raises ValueError for other arrays,
-    and for a side over `LARGEST_SIDE`.
+    Each frame is shown for `frame_ms` milliseconds and the last for `hold_ms`; the format counts in
+    tens. Equal frames that follow each other are stored as one, for their total time. Grey levels
+    and the colours of boxes come back within 1, colour images in the 256 colours that suit each
+    frame best. Raises ValueError for any other array, for no frames, and for a side of more than
+    `LARGEST_SIDE` pixels.
     """
     tiles.check_pictures("frames", frames, ndim=4)
     if max(frames.shape[1:3]) > LARGEST_SIDE:
@@ -183,19 +192,23 @@ def save(path: PathLike, model: ImageModel, steps: Trace | Generation,
 
 def check(path: pathlib.Path, model: ImageModel, count: int, imaginations: int = 0,
           columns: int = COLUMNS, redrawn: bool = False) -> None:
-    """Raises ConfigError if a picture of `count` images does not fit its format or the memory.
+    """Checks before the work that a picture of `count` images fits its format and the memory.
 
-    `imaginations` is K where images are completed, else 0; `redrawn`: the images are shown too.
+    `imaginations` is K where images are completed, else 0, and `redrawn` says whether the images
+    are shown too. Raises ConfigError.
     """
     config, ending = model.config, path.suffix.lower()
     if ending not in ENDINGS:
         raise ConfigError(f"path must end in {' or '.join(ENDINGS)}, got {str(path)!r}")
     frames = model.glimpses + 1 if ending == ".gif" else 1
-    still = None if ending == ".gif" else min(columns, model.glimpses) + 1
-    across = imaginations + 2 if imaginations else still
-    *table, scale = tiles.layout((count, *config.image_shape), across, redrawn)
-    height, width = (number * (scale * side + tiles.GAP) - tiles.GAP
-                     for number, side in zip(table, config.image_shape[:2], strict=True))
+    across: int | None = min(columns, model.glimpses) + 1
+    if imaginations:
+        across = imaginations + 2
+    elif ending == ".gif":
+        across = None
+    rows, across, scale = tiles.layout((count, *config.image_shape), across, redrawn)
+    height, width = (number * (scale * side + tiles.GAP) - tiles.GAP for number, side
+                     in zip((rows, across), config.image_shape[:2], strict=True))
     if ending == ".gif" and max(height, width) > LARGEST_SIDE:
         raise ConfigError(f"a GIF has at most {LARGEST_SIDE} pixels a side, and {count} "
                           f"images would be {width} x {height}: give a .png or fewer images")

@@ -27,7 +27,9 @@ STILL_SIDE = 1600  # about the largest side of a still picture
 def to_uint8(probabilities: np.ndarray, scale: int = 1) -> np.ndarray:
     """Turns float [..., H, W, C] into uint8 [..., h, w, 3]; raises ValueError for anything else.
 
-    Values outside [0, 1] are clipped, and NaN is black: a picture must not end a training run.
+    Every pixel is repeated `scale` times each way. Contrast is never stretched, so that pictures
+    can be compared. Values outside [0, 1] are clipped, and NaN is black: a picture must not end a
+    training run.
     """
     probabilities = np.asarray(probabilities)
     shape, dtype = probabilities.shape, probabilities.dtype
@@ -41,26 +43,32 @@ def to_uint8(probabilities: np.ndarray, scale: int = 1) -> np.ndarray:
 
 def layout(shape: Sequence[int], across: int | None = None, redrawn: bool = False,
            scale: int | None = None) -> tuple[int, int, int]:
-    """Rows, columns and scale, if that is None, of images [N, H, W, C], which are a row each.
+    """Rows, columns and scale of a picture of images of a shape [N, H, W, C].
 
-    Where the number of tiles `across` is None, they are a nearly square animation, in which each
-    takes two tiles if it is `redrawn`.
+    A still picture has one row per image, with `across` tiles. An animation, for which `across` is
+    None, is nearly square; an image takes one tile, or two that are side by side if it is
+    `redrawn`. Where `scale` is None, tiles are about `TILE_SIDE` large, and smaller if the picture
+    would exceed `STILL_SIDE` or `GRID_SIDE`.
     """
     rows, height, width, _ = shape
-    columns, limit, side = across, STILL_SIDE, max(height, width)
-    if columns is None:
-        columns = 2 * math.ceil(math.sqrt(rows / 2)) if redrawn else math.ceil(math.sqrt(rows))
-        rows, limit = math.ceil((2 * rows if redrawn else rows) / columns), GRID_SIDE
-    fitting = max(1, min(round(TILE_SIDE / side), limit // (max(rows, columns) * side)))
-    return rows, columns, scale or fitting
+    side, limit = max(height, width), STILL_SIDE
+    if across is None:
+        limit = GRID_SIDE
+        per_image = 2 if redrawn else 1
+        across = per_image * math.ceil(math.sqrt(rows / per_image))  # a pair is not torn apart
+        rows = math.ceil(per_image * rows / across)
+    fitting = max(1, min(round(TILE_SIDE / side), limit // (max(rows, across) * side)))
+    return rows, across, scale or fitting
 
 
 def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]) -> np.ndarray:
     """Draws `box`, each field of shape [...], on a copy of `pictures`, uint8 [..., h, w, 3].
 
-    The middle of the line runs along the box. It is sigma / 2 thick, from one screen pixel to a
-    sixteenth of the picture. A box with a NaN among its edges is not drawn. Raises ValueError where
-    a field of `box` has another shape.
+    The pictures are enlarged `scale` times; `colour` is red, green and blue in 0..255. The middle
+    of the line runs along the box. It is sigma / 2 thick, but at least one screen pixel and at most
+    a sixteenth of the picture: a wide filter shows, and still leaves the picture visible. Parts
+    outside the picture are not drawn, nor is a box with a NaN among its edges. Raises ValueError
+    where a field of `box` has another shape.
     """
     shape, (height, width) = pictures.shape[:-3], pictures.shape[-3:-1]
     for name, field in zip(Box._fields, box, strict=True):
@@ -83,7 +91,10 @@ def draw_boxes(pictures: np.ndarray, box: Box, scale: int, colour: Sequence[int]
 
 
 def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Lays out pictures [N, h, w, 3] row by row in one, nearly square where `columns` is None."""
+    """Lays out pictures [N, h, w, 3] row by row in one, nearly square where `columns` is None.
+
+    Raises ValueError for any other array, and for no pictures.
+    """
     check_pictures("pictures", pictures, ndim=4)
     columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
@@ -94,17 +105,24 @@ def grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 def side_by_side(columns: Sequence[np.ndarray], scale: int | None = None,
                  last_apart: bool = False) -> np.ndarray:
-    """Lays out columns of images [N, H, W, C]; `last_apart` widens the gap before the last one."""
+    """Lays out images with one row per image, for example `[inputs, reconstructions]`.
+
+    Each column is [N, H, W, C] in [0, 1], with the same N, H and W. `scale` is as for `to_uint8`,
+    or None to choose one; `last_apart` leaves a wider gap before the last column.
+    """
     _, across, scale = layout(columns[0].shape, len(columns), scale=scale)
-    cells = np.stack([to_uint8(column, scale) for column in columns], axis=1)  # [N, ..., h, w, 3]
-    sheet = grid(np.concatenate(cells), across)  # [gh, gw, 3]
+    rows = np.stack([to_uint8(column, scale) for column in columns], axis=1)  # [N, across, h, w, 3]
+    sheet = grid(np.concatenate(rows), across)  # [gh, gw, 3]
     if last_apart:
-        sheet = np.insert(sheet, [-cells.shape[3]] * 3 * GAP, WHITE, axis=1)
+        sheet = np.insert(sheet, [-rows.shape[3]] * 3 * GAP, WHITE, axis=1)
     return sheet
 
 
 def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
-    """A bar chart of `values` [T] from 0 to the largest, [height, T * max(1, width // T), 3]."""
+    """A bar chart of `values` [T], each at least 0, without axes and scaled to the largest.
+
+    Returns a picture, [height, T * max(1, width // T), 3]; a bar is at least one screen pixel wide.
+    """
     side = max(1, width // len(values))
     tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
     drawn = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, side)  # [height, width]
@@ -113,7 +131,10 @@ def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
 
 
 def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
-    """Which training image [M, H, W, C] is nearest to each sample [N, H, W, C] by L2, int [N]."""
+    """Finds the training image [M, H, W, C] nearest to each sample [N, H, W, C] by L2 distance.
+
+    Returns indices, int [N]; raises ValueError where H, W or C differ, or M is 0.
+    """
     if samples.shape[1:] != train_images.shape[1:] or not len(train_images):
         raise ValueError("train_images must be [M, H, W, C] like samples with M at least 1, "
                          f"got shapes {train_images.shape} and {samples.shape}")
@@ -124,10 +145,11 @@ def nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
 
 
 def samples_and_nearest(samples: np.ndarray, train_images: np.ndarray) -> np.ndarray:
-    """Lays out samples [N, H, W, C] as in the paper, as square as N allows, and their neighbours.
+    """Lays out samples as in the paper's figures, the last column beside its nearest images.
 
-    The last of each row stands beside the nearest of the training images [M, H, W, C], of which a
-    model that has learned them by heart draws copies.
+    The samples [N, H, W, C] fill a rectangle as square as N allows; after a wider gap stands the
+    training image [M, H, W, C] nearest to the last of each row, by L2 distance. All are in [0, 1].
+    A model that has learned its training images by heart draws copies of these neighbours.
     """
     count = len(samples)
     across = max(side for side in range(1, math.isqrt(count) + 1) if count % side == 0)
