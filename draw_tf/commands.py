@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from logging import getLogger
 from typing import Any
 
@@ -57,7 +58,7 @@ def keep_freed_memory() -> bool:
     return True
 
 
-def define_flags(config_class) -> None:
+def define_flags(config_class: type) -> None:
     """Defines a flag for each field of a settings class, except what the data decides."""
     for field in dataclasses.fields(config_class):
         default: Any = field.default
@@ -75,7 +76,7 @@ def define_flags(config_class) -> None:
             flags.DEFINE_string(name, default, about)
 
 
-def given_fields(config_class) -> dict:
+def given_fields(config_class: type) -> dict:
     """The fields of a settings class that the command line sets, with their values.
 
     The others have the class's defaults, in which classes that share a flag may differ.
@@ -186,7 +187,8 @@ def say_device() -> None:
     print(*filter(None, said), sep="\n", flush=True)
 
 
-def start(define, main, says_device: bool = False) -> None:
+def start(define: Callable[[], None], main: Callable[[flags.FlagValues], None],
+          says_device: bool = False) -> None:
     """Runs `main`, which is given the values of the flags that `define()` defines.
 
     Every error is one sentence; DRAW_TF_TRACEBACK=1 in the environment adds its traceback. First
@@ -231,7 +233,7 @@ def start(define, main, says_device: bool = False) -> None:
         flagsaver.restore_flag_values({**now, **before})
 
 
-def command(define, says_device: bool = False):
+def command(define: Callable[[], None], says_device: bool = False) -> Callable:
     """Makes a command of the function below it, as `start` runs it.
 
     `define` defines its flags: at import they could clash with those of another command.

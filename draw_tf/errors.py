@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 
 # where in its own code TensorFlow was
 _NOTES = re.compile(r"\{\{function_node .*?\}\} ?| \[Op:\w+\]( name: ?\w*)?")
@@ -53,7 +54,8 @@ def why(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def written(what: str, error_class: type[DRAWError] = WorkdirError, done: str = "written"):
+def written(what: str, error_class: type[DRAWError] = WorkdirError,
+            done: str = "written") -> Iterator[None]:
     """Turns an OSError in the block into an error: that `what` cannot be written, or `done`."""
     try:
         yield

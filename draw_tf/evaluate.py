@@ -60,7 +60,7 @@ def table(report: dict) -> str:
 
 
 @commands.command(_define_flags)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Evaluates, prints the table, and writes what the flags name."""
     text = sys.stderr if given.json == "-" else sys.stdout
     if given.kl_plot:

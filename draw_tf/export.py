@@ -62,7 +62,7 @@ def save_model(model: ImageModel, path: pathlib.Path) -> None:
 
 
 @commands.command(_define_flags)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Writes what the flags name."""
     if not (given.saved_model or given.safetensors):
         raise ConfigError("saved_model or safetensors must name what to write")

@@ -69,7 +69,7 @@ def draw_samples(workdir: str, num: int, out: pathlib.Path, data_dir: str | None
 
 
 @commands.command(_define_flags)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Checks the flags and draws what they ask for."""
     if not (given.workdirs or given.samples):
         raise ConfigError("workdirs or samples must name a run")

@@ -7,9 +7,12 @@ import tensorflow as tf
 from absl import flags
 
 from draw_tf import checkpoints, commands, data
+from draw_tf.config import TrainConfig
 from draw_tf.errors import ConfigError, written
 from draw_tf.files import check_output, exists, local_path
+from draw_tf.models.base import ImageModel
 from draw_tf.models.completion import SIDES, imagine, kept_half
+from draw_tf.models.steps import Generation, Trace
 from draw_tf.noise import between
 from draw_tf.pictures import strokes
 
@@ -46,7 +49,7 @@ def _define_flags():
                          lower_bound=1, upper_bound=100)
 
 
-def own_pictures(given, model, train) -> data.Images:
+def own_pictures(given: flags.FlagValues, model: ImageModel, train: TrainConfig) -> data.Images:
     """The pictures of --image, as the model's images are."""
     paths = [path for value in given.image  # a file may have commas in its name
              for path in ([value] if exists(local_path(value, "image")) else value.split(","))]
@@ -62,7 +65,8 @@ def own_pictures(given, model, train) -> data.Images:
     return data.Images(pixels, 1, "image", "test")
 
 
-def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray | None]:
+def images_to_redraw(given: flags.FlagValues, model: ImageModel, train: TrainConfig,
+                     seed: int) -> tuple[np.ndarray, np.ndarray | None]:
     """At most `--num` images, [N, H, W, C] in [0, 1], binarized as the run's were; their labels."""
     shape, name = model.config.image_shape, given.dataset or train.dataset
     if given.image:
@@ -87,7 +91,8 @@ def images_to_redraw(given, model, train, seed) -> tuple[np.ndarray, np.ndarray 
     return images.floats(chosen), labels  # [N, H, W, C]
 
 
-def draw(given, mode, model, seed, images, known):
+def draw(given: flags.FlagValues, mode: str, model: ImageModel, seed: int,
+         images: np.ndarray | None, known: np.ndarray | None) -> Trace | Generation:
     """What `--mode` asks for: a Trace or Generation, of `images` [N, H, W, C] unless None."""
     rng = np.random.default_rng(seed)
 
@@ -99,23 +104,23 @@ def draw(given, mode, model, seed, images, known):
         return tf.nest.map_structure(
             lambda *x: None if x[0] is None else tf.concat(x, axis=1), *parts)
 
-    if mode == "complete":
-        # a page shows one pass, without a guess
-        page = local_path(given.out, "out").suffix.lower() == ".html"
-        candidates, sweeps = (32, 1) if page else (8, 6)
-        many = np.repeat(images, given.imaginations, axis=0)  # [N K, H, W, C]
-        return in_batches(lambda k: imagine(model, many[k], known, int(rng.integers(2**31)),
-                                            candidates, sweeps), len(many), 400 // candidates)
+    if images is None:
+        noise = (model.draw_noise(given.num, seed) if mode == "prior"
+                 else between(normal(1), normal(1), given.num))  # [T, N, Z]
+        return in_batches(lambda k: model.generate(k.stop - k.start, noise[:, k]), given.num)
     if mode == "reconstruct":
         noise = normal(len(images))  # [T, N, Z]
         return in_batches(lambda k: model.trace(images[k], noise[:, k]), len(images))
-    noise = (model.draw_noise(given.num, seed) if mode == "prior"
-             else between(normal(1), normal(1), given.num))  # [T, N, Z]
-    return in_batches(lambda k: model.generate(k.stop - k.start, noise[:, k]), given.num)
+    # a page shows one pass, without a guess
+    page = local_path(given.out, "out").suffix.lower() == ".html"
+    candidates, sweeps = (32, 1) if page else (8, 6)
+    many = np.repeat(images, given.imaginations, axis=0)  # [N K, H, W, C]
+    return in_batches(lambda k: imagine(model, many[k], known, int(rng.integers(2**31)),
+                                        candidates, sweeps), len(many), 400 // candidates)
 
 
 @commands.command(_define_flags, says_device=True)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Draws `--num` images to `--out`."""
     seed = int(np.random.default_rng().integers(2**31)) if given.seed is None else given.seed
     mode = given.mode or ("reconstruct" if given.image else "prior")

@@ -24,7 +24,7 @@ def _define_flags():
 
 
 @commands.command(_define_flags)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Imports, and prints what was found."""
     try:
         height, width, channels = map(int, given.image_shape)

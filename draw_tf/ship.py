@@ -122,7 +122,7 @@ def card(folder: pathlib.Path, name: str, made: str) -> str:
 
 
 @commands.command(_define_flags)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Ships, and prints the bound of what was shipped."""
     report = ship(given.workdir, given.name, given.half, given.note, data_dir=given.data_dir,
                   noise_samples=given.noise_samples, importance_samples=given.importance_samples)

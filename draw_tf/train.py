@@ -22,7 +22,7 @@ def _define_flags():
 
 
 @commands.command(_define_flags, says_device=True)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Trains until `--train_steps`, or until it is asked to stop."""
     config = TrainConfig(**commands.given_fields(TrainConfig))
     try:

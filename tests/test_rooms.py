@@ -115,3 +115,14 @@ print(keras.saving.load_model("model.keras").config.glimpses)"""
                           text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(
                               [str(ROOT), os.environ.get("PYTHONPATH", "")])})
     assert done.stdout == "1\n1\n", done.stderr
+
+
+@pytest.mark.parametrize("module", PATHS)
+def test_public_functions_are_annotated(module):
+    tree = ast.parse(PATHS[module].read_text(encoding="utf-8"))
+    scopes = [node for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.ClassDef))]
+    for function in (node for scope in scopes for node in scope.body):
+        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
+            arguments = [*function.args.args, *function.args.kwonlyargs]
+            lacking = {x.arg for x in arguments if not x.annotation} - {"self", "cls"}
+            assert function.returns and not lacking, f"{function.name}: {lacking or 'its result'}"

@@ -136,7 +136,7 @@ def _measure(given):
 
 
 @commands.command(_define_flags)
-def command(given):
+def command(given: flags.FlagValues) -> None:
     """Prints a report, measured or read, and writes what the flags name."""
     if given.plot:
         check_output("plot", given.plot, ".png")

@@ -5,13 +5,14 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from draw_tf.errors import MissingPackageError
 from draw_tf.files import PathLike, write_whole
 
 
-def pyplot():
+def pyplot() -> Any:
     """matplotlib.pyplot, set to draw without a screen; raises MissingPackageError without it."""
     try:
         import matplotlib
@@ -23,7 +24,7 @@ def pyplot():
 
 
 @contextlib.contextmanager
-def subplots(path: PathLike, *grid: int, **options):
+def subplots(path: PathLike, *grid: int, **options) -> Iterator[Any]:
     """Yields axes of matplotlib's `subplots` to draw on, then writes them to `path` as a PNG."""
     plt = pyplot()
     figure, axes = plt.subplots(*grid, layout="constrained", **options)
