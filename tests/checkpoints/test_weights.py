@@ -156,3 +156,11 @@ def test_a_file_is_checked_before_a_model_is_built(tmp_path, monkeypatch):
     large = dataclasses.replace(CONFIG, hidden_size=2**14 - 1)
     write_json(tmp_path / workdirs.CONFIG, config_to_dict(large, QUIET))
     assert "weights" in sentence(checkpoints.load, tmp_path)
+
+
+def test_a_file_of_too_many_weights_is_not_read(tmp_path, monkeypatch):
+    count = sum(array.size for array in save_weights_alone(tmp_path).values())
+    monkeypatch.setattr(workdirs, "LARGEST", count)
+    checkpoints.load(tmp_path)
+    monkeypatch.setattr(workdirs, "LARGEST", count - 1)
+    assert f"a model with more than {count - 1} weights" in sentence(checkpoints.load, tmp_path)
