@@ -38,11 +38,22 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path, monkeypat
     second, first = np.sort(IMAGES[0].pixels[:, 0, 0, 0])[-2:]
     not_finite(monkeypatch, from_image=(first + second) / 2)  # one of eleven
     monkeypatch.setattr(loop, "PATIENCE", 3)  # which a line with an update begins anew
-    run(tmp_path)
+    run(tmp_path, binarize="none")
     lines = [line for line in read_metrics(tmp_path) if line["split"] == "train"]
     assert len(lines) == 3 and 0 < sum(line["skipped_updates"] for line in lines) < 6
     assert all(np.isfinite(line["bound_nats"]) for line in lines)
     assert all(np.isfinite(value).all() for value in saved_arrays(tmp_path).values())
+
+
+def test_a_line_is_the_mean_of_its_own_steps(tmp_path):
+    fields = ("bound_nats", "recon_nats", "kl_nats", "gradient_norm", "skipped_updates")
+
+    def lines(log_every):
+        run(tmp_path / str(log_every), log_every=log_every)
+        return np.array([[line[field] for field in fields] for line in read_metrics(
+            tmp_path / str(log_every)) if line["split"] == "train"])  # [lines, fields]
+
+    np.testing.assert_allclose(lines(2), lines(1).reshape(3, 2, -1).mean(axis=1), rtol=1e-9)
 
 
 def test_a_skipped_update_leaves_all_as_it_was(monkeypatch):
