@@ -15,7 +15,7 @@ import tensorflow as tf
 
 # A row of weights that sums to less, far off the image or between two pixels, is divided by this.
 MINIMUM_SUM = 1e-8
-LARGEST_LOG = 20  # limit of log sigma2 and log delta~, below as above
+LARGEST_LOG = 20  # log sigma2 and log delta~ are clipped to +-20
 
 
 class Window(NamedTuple):
@@ -51,8 +51,9 @@ def window_parameters(params: tf.Tensor, height: int, width: int, size: int,
                       equations: str) -> tuple[tf.Tensor, ...]:
     """From five free numbers per image to a window (the article's `attn_window`, paper eq. 21-24).
 
-    The numbers [N, 5] are g~x, g~y, log sigma2, log delta~ and log gamma. At g~ = 0 the window is
-    centred, at log delta~ = 0 it spans the longer side of the image. Values of log sigma2 and
+    The numbers [N, 5] are g~x, g~y, log sigma2, log delta~ and log gamma. At g~ = 0 the paper's
+    window is in the middle of the image, the article's is not (see `grid_offsets`). At
+    log delta~ = 0 either is as wide as the longer side of the image. Values of log sigma2 and
     log delta~ outside [-20, 20] count as these limits. Returns gx, gy, sigma2, delta and gamma as
     in Window, [N, 1] each.
     """

@@ -96,7 +96,7 @@ class ImageModel(FittedModel):
     # ------------------------------------------------------------ all steps
 
     def _infer(self, images, noise, keep=(), training=False):
-        """Images and noise as used, and what `infer_steps` returns of parts `keep`, or of all."""
+        """Runs all steps: images and noise as checked, the last canvas, parts `keep` (or all)."""
         images = self.check_images(images)  # [N, H, W, C]
         num = images.shape[0] or tf.shape(images)[0]
         if noise is None:

@@ -62,7 +62,7 @@ def imagine(model: DRAW, images: Array, known: Array, seed: int, candidates: int
         noise = model.draw_noise(num * candidates, seed, 2 * sweep)  # [T, N S, Z]
         canvas, steps = _infer(model, many, given, noise, guess, ("z", "logsigma"))
         ratios = losses.log_prior_ratio(steps["z"], noise, steps["logsigma"])  # [T, N S]
-        # where nothing is known, no ink is certain: that costs nothing
+        # a pixel that is not known counts as blank and drawn as blank, which costs 0 nats
         certain = tf.where(given > 0, canvas, -100.0)  # [N S, H, W, C]
         nats = losses.reconstruction_nats(given * many, certain, model.config.likelihood)  # [N S]
         log_weights = tf.reduce_sum(ratios, axis=0) - nats  # [N S]

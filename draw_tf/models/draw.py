@@ -18,7 +18,7 @@ from draw_tf.models.layers import LSTMCell, ZeroState, affine, dense, flat
 from draw_tf.models.recurrence import scan
 from draw_tf.models.steps import Count, Generation, State, Steps, Trace
 
-# the first state, which the paper's equations learn
+# the parts of the first state, which are learned under the paper's equations
 FIRST = ("encoder_h", "encoder_c", "decoder_h", "decoder_c", "canvas")
 
 
@@ -66,8 +66,8 @@ class DRAW(ImageModel):
         """Inputs and units of each layer, by name; "encoder" and "decoder" are the LSTM cells."""
         pixels, channels = math.prod(config.image_shape), config.image_shape[-1]
         hidden, latent, sizes = config.hidden_size, config.latent_size, grid_sizes(config)
-        read, patch = (channels * sizes[scope]**2 if scope in sizes else pixels
-                       for scope in ("read", "write"))
+        read = channels * config.read_size**2 if config.read_attention else pixels
+        patch = channels * config.write_size**2 if config.write_attention else pixels
         return {"encoder": (2 * read + hidden, hidden), "decoder": (latent, hidden),
                 "mu": (hidden, latent), "sigma": (hidden, latent), "writeW": (hidden, patch),
                 **dict.fromkeys(sizes, (hidden, 5))}
@@ -129,10 +129,11 @@ class DRAW(ImageModel):
 
     def filterbank(self, gx: tf.Tensor, gy: tf.Tensor, sigma2: tf.Tensor, delta: tf.Tensor,
                    size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Fx [N, n, W] and Fy [N, n, H] of a grid of side n = `size`, from [N, 1] each, in pixels.
+        """Fx [N, n, W] and Fy [N, n, H] of a grid of side n = `size`, from [N, 1] each.
 
-        See `attention.filterbank`. The size may be left out where the model's grids have only one;
-        ValueError is raised where they have two, or the model has no grid.
+        See `attention.filterbank`, and `attention.Window` for the units. The size may be left out
+        where the model's grids have only one; ValueError is raised where they have two, or the
+        model has no grid.
         """
         if size is None:
             sizes = set(grid_sizes(self.config).values())
@@ -192,7 +193,8 @@ class DRAW(ImageModel):
             r = self.read_attention(x, x_hat, h_dec_prev)  # [N, R]
         with tf.name_scope("encode"):
             known_zeros = isinstance(state.decoder, ZeroState)
-            image = r if known_zeros else tf.concat([r, h_dec_prev], axis=1)  # [N, R + D]
+            # [N, R + D], or [N, R] where h_dec_prev is known to be zeros
+            image = r if known_zeros else tf.concat([r, h_dec_prev], axis=1)
             mu, logsigma, sigma, enc_state = self.encode(state.encoder, image)  # [N, Z] each
         with tf.name_scope("sample"):
             z = self.sample(mu, sigma, noise)  # [N, Z]
@@ -251,6 +253,7 @@ class DRAW(ImageModel):
         set_by = {"write": h_dec}
         if isinstance(steps, Trace):
             first = self.initial_state(h_dec.shape[1] or tf.shape(h_dec)[1]).decoder[0]  # [N, D]
+            # a step reads where h_dec of the step before it says
             set_by["read"] = tf.concat([first[tf.newaxis], h_dec[:-1]], axis=0)  # [T, N, D]
         rows = {scope: tf.reshape(h, [-1, h.shape[-1]]) for scope, h in set_by.items()}  # [T N, D]
         added = {scope: self._window(scope, rows[scope])
@@ -266,7 +269,10 @@ class DRAW(ImageModel):
                 if getattr(steps, scope, None) is not None}
 
     def start_from(self, log_odds: np.ndarray) -> None:
-        """Sets biases so that windows cover the image and `log_odds` [H, W, C] are drawn."""
+        """Sets biases so that windows cover the image and `log_odds` [H, W, C] are drawn.
+
+        Under the paper's equations, `log_odds` become the first canvas.
+        """
         for scope in grid_sizes(self.config):
             window = start.covering_window(*self._grid(scope))  # [5]
             getattr(self, f"{scope}_window").bias.assign(window)
@@ -295,7 +301,8 @@ class DRAW(ImageModel):
         gx, gy, sigma2, delta, _ = attention.window_parameters(
             params, *self._grid(scope))  # [N, 1] each
         Fx, Fy, gamma = self.attn_window(scope, h_dec)  # [N, n, W], [N, n, H], [N, 1]
-        return attention.Window(gx, gy, delta, sigma2, gamma, Fx, Fy, params)
+        return attention.Window(gx=gx, gy=gy, delta=delta, sigma2=sigma2, gamma=gamma, Fx=Fx,
+                                Fy=Fy, params=params)
 
     def _patch(self, hidden_layer):
         """What is written: [N, n, n, C], or [N, H, W, C] without write attention."""

@@ -153,7 +153,10 @@ class FittedModel(keras.Model):
         return tf.random.stateless_normal(shape, [seed, step], dtype=dtype)  # [T, N, Z]
 
     def step_noise(self, num: Count) -> tf.Tensor:
-        """The noise [T, N, Z] of a step of `fit`: another on each replica, as of a saved model."""
+        """The noise [T, N, Z] of a step of `fit`, different on each replica.
+
+        It follows from a seed that is saved with the model, and from the number of the step.
+        """
         if self._noise_seed is None:
             self._noise_seed = random.randrange(2**30)
         context = tf.distribute.get_replica_context()

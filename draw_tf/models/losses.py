@@ -17,8 +17,8 @@ def reconstruction_nats(images: tf.Tensor, logits: tf.Tensor,
     probabilities of ink. "gaussian" has mean sigmoid(logits) and variance 1: half the squared
     error, as in the article's source for colour, and the constant 0.5 log(2 pi) per number.
 
-    From images in [0, 1] and logits, [N, H, W, C] each, to nats [N]. Logits may be of any size: log
-    sigmoid is never formed, so nothing rounds to log 0.
+    From images in [0, 1] and logits, [N, H, W, C] each, to nats [N]. Logits may be of any size: the
+    loss is computed from them, and not from the logarithm of a probability that rounds to 0.
     """
     if likelihood == "gaussian":
         pixels = 0.5 * (tf.square(images - tf.sigmoid(logits)) + math.log(2 * math.pi))

@@ -87,7 +87,7 @@ def _unrolled(step, state, inputs, constants):
 
 
 def _in_pieces(step, state, inputs, constants, unroll):
-    """The recurrence as a loop over P pieces; a loop backward repeats all but their products."""
+    """The recurrence as a loop over P pieces; a backward loop computes all but products again."""
     length = inputs.shape[0]
     pieces = length // unroll
 
