@@ -88,8 +88,9 @@ def test_pictures_of_ones_own_are_light_on_dark_as_the_model_draws(
     assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png,b.png",
                       "--image=with,comma.png", "--noboxes", "--seed=0", "--out=out.png") == 0
     shown = inputs(tmp_path / "out.png", 3)  # [3, 28, 28]
-    for image, digit in zip(shown, digits, strict=True):  # in the order in which they were given
-        assert np.corrcoef(image.ravel(), digit.ravel())[0, 1] > 0.8
+    alike = np.corrcoef(shown.reshape(3, -1), np.reshape(digits, (3, -1)))[:3, 3:]  # [3, 3]
+    assert alike.argmax(axis=1).tolist() == [0, 1, 2]  # in the order in which they were given
+    assert alike.diagonal().min() > 0.6
     assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png",
                       "--invert" if dark_on_light else "--noinvert", "--out=out.png") == 0
     np.testing.assert_allclose(inputs(tmp_path / "out.png", 1)[0], shown[0], atol=0.01)
