@@ -1,8 +1,19 @@
-"""Models whose pages are tested, and their strokes."""
+"""Models whose pages are tested, their strokes, and what is asked of a page in a browser."""
 
 import numpy as np
 
 from draw_tf import DRAW, DRAWConfig
+from draw_tf.config import TrainConfig
+
+MNIST = TrainConfig(dataset="mnist")
+# until everything that was asked for is computed
+STILL = """new Promise((done, fail) => {
+  const first = performance.now();
+  (function wait() {
+    if (run?.done && !asked.size && !pen.frame && !ghost.frame) done(0);
+    else if (performance.now() - first < 60000) setTimeout(wait, 5);
+    else fail(`still busy: ${[mode, run?.done, asked.size, pen.frame, ghost.frame]}`);
+  })(); })"""
 
 WINDOW = ("gx", "gy", "delta", "sigma2", "gamma", "Fx", "Fy")
 SMALL = dict(glimpses=3, hidden_size=8, latent_size=2)
@@ -37,3 +48,21 @@ def draw(name, count=2):
     model = make(name)
     images, noise = inputs(model.config, count)
     return model, model.trace(images, noise), images
+
+
+def assert_close(found, array, tolerance, name):
+    array = np.asarray(array)
+    np.testing.assert_allclose(np.reshape(found, array.shape), array, rtol=0,
+                               atol=tolerance * np.abs(array).max(), err_msg=name)
+
+
+def pixels(browser, element, height, width):
+    """The middle of every image pixel of a canvas, [H, W, 3]."""
+    shown = browser.evaluate(f"""(canvas => {{
+      const wide = canvas.width, s = wide / {width}, at = [];
+      const data = canvas.getContext("2d").getImageData(0, 0, wide, canvas.height).data;
+      for (let y = 0; y < {height}; y++) for (let x = 0; x < {width}; x++) {{
+        const pixel = Math.floor((y + 0.5) * s) * wide + Math.floor((x + 0.5) * s);
+        at.push(...data.slice(4 * pixel, 4 * pixel + 3)); }}
+      return at; }})({element})""")
+    return np.reshape(shown, (height, width, 3))
