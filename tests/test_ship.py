@@ -13,13 +13,7 @@ from draw_tf.checkpoints import workdir as workdirs
 from draw_tf.errors import ConfigError
 from draw_tf.files import write_json
 from tests.support.cli import run_module
-from tests.support.saved_runs import (
-    assert_same,
-    numbers,
-    save_run,
-    save_weights_alone,
-    sentence,
-)
+from tests.support.saved_runs import assert_same, numbers, save_run, save_weights_alone, sentence
 
 
 @pytest.fixture(scope="module")

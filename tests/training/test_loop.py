@@ -13,15 +13,7 @@ from draw_tf.checkpoints import read_metrics
 from draw_tf.errors import ConfigError, WorkdirError
 from draw_tf.training import pictures
 from draw_tf.training.trainer import Trainer
-from tests.support.trainings import (
-    IMAGES,
-    MODEL,
-    SIMPLE,
-    TRAIN,
-    assert_same,
-    run,
-    saved_arrays,
-)
+from tests.support.trainings import IMAGES, MODEL, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
 pytestmark = pytest.mark.slow
 

@@ -18,14 +18,7 @@ from draw_tf.errors import ConfigError
 from draw_tf.training import log, loop
 from draw_tf.training.log import Log
 from draw_tf.training.trainer import Trainer
-from tests.support.trainings import (
-    IMAGES,
-    SIMPLE,
-    TRAIN,
-    assert_same,
-    run,
-    saved_arrays,
-)
+from tests.support.trainings import IMAGES, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
 pytestmark = pytest.mark.slow
 

@@ -10,14 +10,7 @@ from draw_tf.errors import TrainingError
 from draw_tf.models.vae import VAE
 from draw_tf.training import loop
 from draw_tf.training.trainer import Trainer
-from tests.support.trainings import (
-    IMAGES,
-    SIMPLE,
-    TRAIN,
-    assert_same,
-    run,
-    saved_arrays,
-)
+from tests.support.trainings import IMAGES, SIMPLE, TRAIN, assert_same, run, saved_arrays
 
 pytestmark = pytest.mark.slow
 
