@@ -175,7 +175,7 @@ def _upright(image, side, mode):
         raise UnreadableError(f"it has {full / 1e6:.1f} megapixels, and the most for a picture of "
                               f"its kind is {MAX_PIXELS * full / needed / 1e6:.0f}")
     image.load()
-    with contextlib.suppress(Exception):  # odd metadata, which are written after the turn
+    with contextlib.suppress(Exception):  # odd metadata may raise, once the picture is turned
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
