@@ -104,7 +104,7 @@ class ImageModel(FittedModel):
             noise = draw(num)  # [T, N, Z]
         else:
             noise = self.check_noise(noise, num)  # [T, N, Z]
-        if self.shared_noise:
+        if self.shared_noise:  # as the article's code does by mistake
             noise = tf.repeat(noise[:1], self.glimpses, axis=0)  # [T, N, Z]
         return images, noise, *self.infer_steps(num, images, noise, keep)
 

@@ -199,7 +199,8 @@ class DRAW(ImageModel):
         with tf.name_scope("sample"):
             z = self.sample(mu, sigma, noise)  # [N, Z]
             kl_nats = losses.kl_nats(mu, logsigma)  # [N]
-        dec_state, canvas = self.draw_step(state.decoder, state.canvas, z)  # [N, H, W, C]
+        # [N, D] twice, [N, H, W, C]
+        dec_state, canvas = self.draw_step(state.decoder, state.canvas, z)
         (h_enc, c_enc), (h_dec, c_dec) = enc_state, dec_state  # [N, D] each
         return State(enc_state, dec_state, canvas), dict(
             canvases=canvas, z=z, mu=mu, logsigma=logsigma, sigma=sigma, kl_nats=kl_nats, r=r,
@@ -213,7 +214,7 @@ class DRAW(ImageModel):
         h and c, and the next canvas.
         """
         with tf.name_scope("decode"):
-            h_dec, dec_state = self.decode_layer(dec_state, z)  # [N, D]
+            h_dec, dec_state = self.decode_layer(dec_state, z)  # [N, D], and twice
         with tf.name_scope("write"):
             c = c_prev + self.write_attention(h_dec)  # [N, H, W, C]
         return dec_state, c
