@@ -124,7 +124,8 @@ def bars(values: np.ndarray, height: int = 200, width: int = 400) -> np.ndarray:
     Returns a picture, [height, T * max(1, width // T), 3]; a bar is at least one screen pixel wide.
     """
     side = max(1, width // len(values))
-    tall = np.rint(height * np.nan_to_num(values / max(np.nanmax(values), 1e-9)))  # [T]
+    values = np.nan_to_num(values)  # [T]
+    tall = np.rint(height * (values / max(values.max(), 1e-9)))  # [T]
     drawn = np.arange(height, 0, -1)[:, np.newaxis] <= np.repeat(tall, side)  # [height, width]
     drawn[:, side - 1::side] &= side < 3  # a gap between bars
     return np.where(drawn[..., np.newaxis], np.array((70, 110, 180), np.uint8), np.uint8(WHITE))

@@ -265,3 +265,9 @@ def test_bars_are_as_tall_as_their_values():
     assert inked[-1, 0] and not inked[0, 0]  # they stand on the ground
     assert not inked[:, 9].any()
     assert tiles.bars(np.zeros(3)).min() == 255
+
+
+def test_bars_of_a_training_that_went_wrong_are_drawn_without_a_warning():
+    picture = tiles.bars(np.array([np.nan, 4.0, 2.0]), height=8, width=30)
+    assert (picture != 255).any(axis=-1)[:, [0, 10, 20]].sum(axis=0).tolist() == [0, 8, 4]
+    assert tiles.bars(np.full(3, np.nan)).min() == 255
