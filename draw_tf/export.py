@@ -22,6 +22,7 @@ from draw_tf import checkpoints, commands
 from draw_tf.errors import ConfigError, why, written
 from draw_tf.files import check_access, check_output, exists, tensorflow_path
 from draw_tf.models.base import ImageModel
+from draw_tf.models.recurrence import forward_only
 
 
 def _define_flags():
@@ -54,8 +55,9 @@ def save_model(model: ImageModel, path: pathlib.Path) -> None:
     module.model, module.generate, module.reconstruct = model, generate, reconstruct
     with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=path.parent) as partial:
         try:
-            tf.saved_model.save(module, f"{partial}/new",
-                                {"generate": generate, "reconstruct": reconstruct})
+            with forward_only():
+                tf.saved_model.save(module, f"{partial}/new",
+                                    {"generate": generate, "reconstruct": reconstruct})
         except tf.errors.OpError as error:
             raise OSError(why(error)) from error
         os.rename(f"{partial}/new", path)

@@ -17,12 +17,13 @@ from tests.support.numerics import small_config
 
 CONFIGS = [small_config(glimpses=2, hidden_size=8, equations="paper"),
            VAEConfig(image_shape=(7, 9, 1), hidden_size=8, latent_size=3)]
+IN_PIECES = small_config(glimpses=5, hidden_size=8)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", CONFIGS)
-def test_signatures_have_named_outputs(config, tmp_path):
-    model = make_model(config)
+@pytest.mark.parametrize("config, unroll", [(CONFIGS[0], 0), (CONFIGS[1], 0), (IN_PIECES, 2)])
+def test_signatures_have_named_outputs(config, unroll, tmp_path):
+    model = make_model(config, unroll)
     save_model(model, tmp_path / "saved")
     loaded = tf.saved_model.load(tmp_path / "saved").signatures
     drawn = loaded["generate"](num=tf.constant(3), seed=tf.constant(5))
@@ -35,6 +36,22 @@ def test_signatures_have_named_outputs(config, tmp_path):
     assert redrawn["kl_nats"].shape == (model.glimpses, 4)
     np.testing.assert_allclose(redrawn["kl_nats"][0], model(images).kl_nats[0], rtol=1e-3,
                                atol=1e-6)
+
+
+@pytest.mark.slow
+def test_keras_exports_a_model_that_runs_in_pieces_and_it_trains_on(tmp_path):
+    model = make_model(IN_PIECES, 2)
+    images = np.random.default_rng(0).random((4, 7, 9, 1), np.float32)
+    model.compile("adam")
+    model.fit(images, verbose=0)
+    model.export(tmp_path / "served", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "served")  # which has to live as long as its parts
+    logits, kl_nats = loaded.serve(tf.constant(images))
+    assert logits.shape == images.shape and kl_nats.shape == (5, 4)
+    before = model.get_weights()
+    model.fit(images, verbose=0)
+    assert all(np.abs(now - then).max() > 0 for now, then in zip(
+        model.get_weights(), before, strict=True))
 
 
 @pytest.mark.slow

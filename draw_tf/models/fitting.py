@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from draw_tf.files import PathLike
+from draw_tf.models.recurrence import forward_only
 from draw_tf.models.steps import Array, Count
 
 _ALONE = "y and sample_weight must be None, because this model learns from images alone"
@@ -202,7 +203,8 @@ class FittedModel(keras.Model):
         images = tf.TensorSpec([None, *self.config.image_shape], self.compute_dtype, "images")
         self._exporting = True
         try:
-            super().export(filepath, format, **{"input_signature": [images], **options})
+            with forward_only():
+                super().export(filepath, format, **{"input_signature": [images], **options})
         finally:
             self._exporting = False
 

@@ -8,7 +8,8 @@ piece is computed again on the way back. It is exact, and needs little more memo
 `tf.recompute_grad` does not do: it computes products again, and takes no loop under XLA.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,6 +20,7 @@ from draw_tf.devices import device_kind
 # Within a piece: the list of the products that it makes, and the list of the results that it takes
 # instead, in the same order; None on the way forward.
 _PRODUCTS: ContextVar[tuple[list, list | None] | None] = ContextVar("products", default=None)
+_FORWARD_ONLY: ContextVar[bool] = ContextVar("forward_only", default=False)
 
 # On two CPU cores, at T = 16, a whole unroll was 1.21 (article) and 1.12 times (paper) as fast as
 # pieces, and took 31 s to compile, pieces 12 to 15 s. On an H100 (paper, T = 64), pieces of 8 took
@@ -27,6 +29,16 @@ WHOLE = 16
 PIECE = {"CPU": 2, "GPU": 8}
 
 _each = tf.nest.map_structure
+
+
+@contextlib.contextmanager
+def forward_only() -> Iterator[None]:
+    """What is traced in the block has no gradient in pieces, which a SavedModel cannot hold."""
+    token = _FORWARD_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _FORWARD_ONLY.reset(token)
 
 
 def auto_unroll(steps: int) -> int:
@@ -115,7 +127,6 @@ def _in_pieces(step, state, inputs, constants, unroll):
         x = array.concat()  # [T, ...]
         return tf.ensure_shape(x, [length, *x.shape[1:]])  # [T, ...]
 
-    @tf.custom_gradient
     def run(state, inputs, constants):
         inputs = cut(inputs)  # [P, U, ...]
         # traced once, apart, for structures and shapes alone
@@ -157,4 +168,6 @@ def _in_pieces(step, state, inputs, constants, unroll):
 
         return (end, _each(join, outputs)), gradient
 
-    return run(state, inputs, constants)
+    if _FORWARD_ONLY.get():
+        return run(state, inputs, constants)[0]
+    return tf.custom_gradient(run)(state, inputs, constants)
