@@ -52,12 +52,15 @@ def _define_flags():
 def own_pictures(given: flags.FlagValues, model: ImageModel, train: TrainConfig) -> data.Images:
     """The pictures of --image, as the model's images are."""
     paths = [path for value in given.image  # a file may have commas in its name
-             for path in ([value] if exists(local_path(value, "image")) else value.split(","))]
+             for path in ([value] if exists(local_path(value, "image")) else value.split(","))
+             if path]
+    if not paths:
+        raise ConfigError(f"image must name at least one picture file, got {given.image}")
     # the mean of new images shows their ground at the border
     drawn = model.generate(64, seed=0).images[-1].numpy().mean(axis=0)  # [H, W, C]
     border = np.concatenate([drawn[[0, -1]].ravel(), drawn[:, [0, -1]].ravel()])
     pixels = data.pictures(
-        [local_path(path, "image") for path in paths if path], model.config.image_shape,
+        [local_path(path, "image") for path in paths], model.config.image_shape,
         invert=given.invert, dark_background=bool(border.mean() < 0.5),
         fit_digit=train.dataset == "digits" or data.overlaps(train.dataset, "digits"))
     if data.binarize_for(train.dataset, train.binarize, "digits") != "none":

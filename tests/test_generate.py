@@ -129,6 +129,9 @@ def test_pictures_that_cannot_be_used_are_named(tiny_run, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     assert run_script("generate.py", f"--workdir={tiny_run}", "--image=a.png", *flags) == 1
     assert words in capfd.readouterr().err
+    for empty in ("--image=", "--image=,"):
+        assert run_script("generate.py", f"--workdir={tiny_run}", empty) == 1
+        assert "image must name at least one picture file" in capfd.readouterr().err
     assert not (tmp_path / "strokes.gif").exists()
 
 

@@ -46,8 +46,11 @@ def pictures(paths: Sequence[str | os.PathLike], shape: tuple[int, int, int], *,
         brought to 20/28 of the shape and its centre of mass to the middle.
 
     Raises:
-      DataError: a file is missing, is no picture, has too many pixels, or shows nothing.
+      DataError: there is no file, or one is missing, is no picture, has too many pixels, or shows
+        nothing.
     """
+    if not len(paths):
+        raise DataError(f"paths must name at least one picture, got {paths!r}")
     if shape[2] not in MODES:
         raise DataError(f"pictures can be made for images of 1 or 3 channels, not {shape[2]}")
 

@@ -281,3 +281,5 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
         assert words in str(caught.value)
     with pytest.raises(errors.DataError, match="images of 1 or 3 channels, not 2"):
         data.pictures([tmp_path / "blank.png"], (28, 28, 2))
+    with pytest.raises(errors.DataError, match=r"paths must name at least one picture, got \[\]"):
+        data.pictures([], (28, 28, 1))
