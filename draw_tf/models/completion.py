@@ -48,7 +48,14 @@ def imagine(model: DRAW, images: Array, known: Array, seed: int, candidates: int
     (Rubin 1987). In each further sweep, chosen candidates are the guesses of the next ones
     (Cappe et al. 2004, "Population Monte Carlo"); the first has no guess.
 
-    Returns the Trace of the passes chosen, one for each image. Errors are those of `complete`.
+    Args:
+      model, images, known: as for `complete`, errors too.
+      seed: whole number that the imaginations follow from.
+      candidates: S for each image.
+      sweeps: of choosing; after one, the Trace is of a pass without a guess.
+
+    Returns:
+      The Trace of the passes chosen, one for each image.
     """
     images = model.check_images(images)  # [N, H, W, C]
     num = images.shape[0]
@@ -62,7 +69,7 @@ def imagine(model: DRAW, images: Array, known: Array, seed: int, candidates: int
         noise = model.draw_noise(num * candidates, seed, 2 * sweep)  # [T, N S, Z]
         canvas, steps = _infer(model, many, given, noise, guess, ("z", "logsigma"))
         ratios = losses.log_prior_ratio(steps["z"], noise, steps["logsigma"])  # [T, N S]
-        # a pixel that is not known counts as blank and drawn as blank, which costs 0 nats
+        # pixels that are not known count as blank, so that all candidates have the same there
         certain = tf.where(given > 0, canvas, -100.0)  # [N S, H, W, C]
         nats = losses.reconstruction_nats(given * many, certain, model.config.likelihood)  # [N S]
         log_weights = tf.reduce_sum(ratios, axis=0) - nats  # [N S]
