@@ -69,7 +69,7 @@ def imagine(model: DRAW, images: Array, known: Array, seed: int, candidates: int
         noise = model.draw_noise(num * candidates, seed, 2 * sweep)  # [T, N S, Z]
         canvas, steps = _infer(model, many, given, noise, guess, ("z", "logsigma"))
         ratios = losses.log_prior_ratio(steps["z"], noise, steps["logsigma"])  # [T, N S]
-        # pixels that are not known count as blank, so that all candidates have the same there
+        # unknown pixels count as blank, so that they cost all candidates the same
         certain = tf.where(given > 0, canvas, -100.0)  # [N S, H, W, C]
         nats = losses.reconstruction_nats(given * many, certain, model.config.likelihood)  # [N S]
         log_weights = tf.reduce_sum(ratios, axis=0) - nats  # [N S]
